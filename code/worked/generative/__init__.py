@@ -1,0 +1,1 @@
+"""Generative models: noise schedules, diffusion, and what measures their samples."""
