@@ -13,12 +13,13 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """Cumulative signal variances alpha_bar_0..alpha_bar_T, float64, strictly decreasing from 1, none below 0.
+    """Cumulative signal variances alpha_bar_0..alpha_bar_T, float64, strictly decreasing from 1, never < 0.
 
     Strict decrease lets only the last entry be 0: then x_T is pure noise ("zero terminal SNR").
 
     Known value: Schedule(torch.tensor([1, 0.75, 0.25], dtype=torch.float64)).beta is [1/4, 2/3].
-    Raises ValueError where the noise level 1 - alpha_bar does not grow, naming the first such t; NaN never passes.
+    Raises ValueError where the noise level 1 - alpha_bar does not grow, naming the first such t. NaN never
+    passes.
     """
 
     alpha_bar: Float64[Tensor, " times"]  # times = T + 1
@@ -105,8 +106,8 @@ def q_sample(
 def at_times(t: Int[Tensor, " b"], x: Float[Tensor, " b *dims"], first: int, last: int) -> Int[Tensor, " b"]:
     """Give t back as an index on the CPU, one time per sample of x.
 
-    Raises ValueError unless x is floating, t an integer vector as long as the batch, and every t in first..last
-    (a negative index would wrap around in silence).
+    Raises ValueError unless x is floating, t an integer vector as long as the batch, and every t in
+    first..last (a negative index would wrap around in silence).
     """
     if not x.is_floating_point():
         raise ValueError(f"samples must be floating, got {x.dtype}")
@@ -120,5 +121,5 @@ def at_times(t: Int[Tensor, " b"], x: Float[Tensor, " b *dims"], first: int, las
 
 
 def fit_to(values: Float64[Tensor, " b"], x: Float[Tensor, " b *dims"]) -> Float[Tensor, " b *ones"]:
-    """Give one value per sample the dtype and device of x, and the shape (b, 1, ..., 1) that multiplies it."""
+    """Give one value per sample the dtype and device of x, and the shape (b, 1, ..., 1) to multiply it."""
     return values.to(x).reshape(-1, *[1] * (x.ndim - 1))
