@@ -72,7 +72,7 @@ def linear(T: int, beta_1: float = 1e-4, beta_T: float = 0.02) -> Schedule:
 def cosine(T: int, s: float = 0.008, beta_max: float = 0.999) -> Schedule:
     """Squared-cosine alpha_bar, each beta_t held at beta_max or below.
 
-    Known value: cosine(2, s=0).alpha_bar is [1, 1/2, 1/2000]; the second step meets beta_max.
+    Known value: cosine(2, s=0.0).alpha_bar is [1, 1/2, 1/2000]; the second step meets beta_max.
     Raises ValueError unless T >= 1, s >= 0 and 0 < beta_max <= 1.
     Source: Nichol & Dhariwal 2021, arXiv:2102.09672, eq. (17).
     """
