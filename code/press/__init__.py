@@ -1,0 +1,1 @@
+"""The press: turns book/ into executed pages, a ledger, a site and notebooks."""

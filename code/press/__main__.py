@@ -1,0 +1,84 @@
+"""`python -m press`: build the book, execute pages, serve the site, begin a chapter."""
+
+import argparse
+import functools
+import http.server
+import os
+import sys
+import time
+from pathlib import Path
+
+from press.book import Book, BookError
+
+
+def build(book: Book, jobs: int) -> None:
+    """Execute what is out of date, gather the ledger, build site and notebooks."""
+    from press import ledger
+    from press.execution import execute
+    from press.site import build_site
+
+    began = time.perf_counter()
+    book.check()
+    execute(book, book.pages, jobs)
+    written = ledger.write(book)
+    first = build_site(book)
+    for chapter in written["chapters"]:
+        print(
+            f"{chapter['path']}: {len(chapter['claims'])} claims, "
+            f"{chapter['seconds']:.1f} s of 60 s, {chapter['peak_mb']:.0f} MB of 1500 MB"
+        )
+    print(f"the book is built in {time.perf_counter() - began:.0f} s: open {first.relative_to(book.root)}")
+
+
+def execute_pages(book: Book, paths: list[str], jobs: int) -> None:
+    from press.execution import execute
+
+    book.check()
+    execute(book, [book.page(path) for path in paths], jobs)
+
+
+def serve(book: Book, port: int) -> None:
+    if not (book.site / "index.html").exists():
+        raise BookError("there is no site yet: run `make book` first")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=book.site)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+        print(f"http://localhost:{port}/ (Ctrl-C ends it)")
+        server.serve_forever()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m press", description=__doc__)
+    parser.add_argument("--root", type=Path, default=Path.cwd(), help="the book's root folder")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="pages executed side by side")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("build", help=build.__doc__)
+    pages = commands.add_parser("execute", help="execute these pages if they are out of date")
+    pages.add_argument("pages", nargs="+", metavar="PART/NAME")
+    commands.add_parser("serve", help="serve the built site").add_argument("--port", type=int, default=8000)
+    begin = commands.add_parser("chapter", help="begin a chapter: a skeleton that already builds")
+    begin.add_argument("part")
+    begin.add_argument("name")
+    given = parser.parse_args()
+    try:
+        book = Book(given.root.resolve())
+        match given.command:
+            case "build":
+                build(book, given.jobs)
+            case "execute":
+                execute_pages(book, given.pages, given.jobs)
+            case "serve":
+                serve(book, given.port)
+            case "chapter":
+                from press.skeleton import begin_chapter
+
+                begin_chapter(book, given.part, given.name)
+    except BookError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

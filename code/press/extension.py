@@ -1,0 +1,183 @@
+"""The Sphinx side of the press: stamps and additions on the way in, buttons and figures on the way out."""
+
+import ast
+import html
+from pathlib import Path
+from typing import ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from press import figures
+from press.book import Book, BookError
+from press.expansion import expand
+from press.notebooks import write_notebook
+from press.stamps import dependencies, module_file, stamp
+from press.theme import setup_theme
+
+BRANCH = "notebooks"  # where the published notebooks lie
+
+
+def book_of(app: Sphinx) -> Book:
+    if not hasattr(app, "press_book"):
+        app.press_book = Book(Path(app.srcdir).parent)
+    return app.press_book
+
+
+def read_source(app: Sphinx, docname: str, content: list[str]) -> None:
+    """Put the stamp and the press's own text into the page before it is parsed."""
+    from press.book import stamped
+
+    book = book_of(app)
+    if docname not in book.paths:
+        return
+    page = book.page(docname)
+    text, used = expand(book, page, content[0])
+    if page.executes:
+        text = stamped(text, stamp(book, page))
+        used = [*used, *dependencies(book, page)]
+    for file in used:
+        app.env.note_dependency(str(file))
+    content[0] = text
+
+
+class ChapterHead(SphinxDirective):
+    """The box under a chapter's title; the press writes it from the front matter."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        box = nodes.container(classes=["chapter-head"])
+        self.state.nested_parse(self.content, self.content_offset, box)
+        paragraphs = [child for child in box.children if isinstance(child, nodes.paragraph)]
+        for paragraph, name in zip(paragraphs, ("chapter-head__meta", "chapter-head__lead"), strict=True):
+            paragraph["classes"].append(name)
+        return [box]
+
+
+class CiteThis(SphinxDirective):
+    """A folded BibTeX entry."""
+
+    has_content = True
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        entry = html.escape("\n".join(self.content))
+        text = f'<details class="cite-this"><summary>Cite this chapter</summary><pre>{entry}</pre></details>'
+        return [nodes.raw("", text, format="html")]
+
+
+class Erratum(SphinxDirective):
+    """Where a circulating solution is wrong, what is right, and what shows it. Listed on reference/errata."""
+
+    has_content = True
+    required_arguments = 1
+    final_argument_whitespace = True
+    option_spec: ClassVar[dict] = {"label": directives.unchanged_required, "problem": directives.unchanged_required}
+
+    def run(self) -> list[nodes.Node]:
+        label, title = self.options["label"], self.arguments[0]
+        box = nodes.admonition(ids=[label], classes=["erratum"])
+        parsed, _ = self.state.inline_text(f"Erratum ({self.options['problem']}): {title}", self.lineno)
+        box += nodes.title("", "", *parsed)
+        self.state.nested_parse(self.content, self.content_offset, box)
+        self.env.get_domain("std").note_hyperlink_target(label, self.env.docname, label, title)
+        return [box]
+
+
+class Source(SphinxDirective):
+    """The real source of `module:name` of the package, with a link to its lines in the repository."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        module, _, name = self.arguments[0].partition(":")
+        book = book_of(self.env.app)
+        file = module_file(book.code, module)
+        if file is None:
+            raise self.error(f"there is no module {module}")
+        self.env.note_dependency(str(file))
+        text, first, last = source_of(file, name)
+        at = f"{file.relative_to(book.root).as_posix()}#L{first}-L{last}"
+        box = nodes.container(classes=["source-listing"], source=self.arguments[0])
+        head = nodes.paragraph(classes=["source-listing__head"])
+        head += nodes.literal("", f"{module}.{name}")
+        head += nodes.Text(" ")
+        head += nodes.reference("", "source", refuri=f"{book.repository}/blob/main/{at}")
+        box += head
+        box += nodes.literal_block(text, text, language="python")
+        return [box]
+
+
+def source_of(file: Path, name: str) -> tuple[str, int, int]:
+    """Text and first and last line of a function, class or method (`Class.method`) in a module."""
+    text = file.read_text(encoding="utf-8")
+    body = ast.parse(text).body
+    for part in name.split("."):
+        match = [n for n in body if getattr(n, "name", None) == part]
+        if not match:
+            raise BookError(f"{file.name} defines no {name}")
+        found = match[-1]
+        body = getattr(found, "body", [])
+    first = min([found.lineno, *(d.lineno for d in getattr(found, "decorator_list", []))])
+    lines = text.splitlines()[first - 1 : found.end_lineno]
+    indent = len(lines[0]) - len(lines[0].lstrip())
+    return "\n".join(line[indent:] for line in lines), first, found.end_lineno
+
+
+def launch_buttons(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document) -> None:
+    """Colab, Binder and download: each opens the notebook that the press wrote, never the .md source."""
+    book = book_of(app)
+    if doctree is None or pagename not in book.paths or not book.page(pagename).executes:
+        return
+    write_notebook(app, book, book.page(pagename), doctree)
+    file = f"{pagename}.ipynb"
+    links = [
+        ("Colab", f"https://colab.research.google.com/github/{book.slug}/blob/{BRANCH}/{file}", "Run on Google Colab"),
+        ("Binder", f"https://mybinder.org/v2/gh/{book.slug}/{BRANCH}?urlpath=lab%2Ftree%2F{file}", "Run on Binder"),
+        (".ipynb", context["pathto"](f"notebooks/{file}", 1), "Download the notebook, with its outputs"),
+    ]
+    buttons = [
+        {"type": "link", "text": text, "url": url, "tooltip": tip, "label": f"launch-{text.strip('.').lower()}"}
+        for text, url, tip in links
+    ]
+    kept = [b for b in context.get("header_buttons", []) if b.get("label") not in ("launch-buttons", "download-buttons")]
+    group = {"type": "group", "label": "launch-buttons", "text": "Run", "tooltip": "Run this page", "buttons": buttons}
+    context["header_buttons"] = [group, *kept]
+
+
+def visit_image(translator: nodes.NodeVisitor, node: nodes.image) -> None:
+    """An SVG that a cell drew becomes a light and a dark picture; any other image is as Sphinx has it."""
+    builder = translator.builder
+    source = Path(builder.srcdir) / node["uri"]
+    if source.suffix != ".svg" or "jupyter_execute" not in source.parts:
+        if "alt" not in node:
+            node["alt"] = ""
+        type(translator).visit_image(translator, node)
+        return
+    svg = source.read_text(encoding="utf-8")
+    figures.write_pair(svg, Path(builder.outdir) / builder.imagedir, figures.name_of(svg))
+    builder.images.pop(node["uri"], None)  # nobody shows the original
+    width, height = figures.size(svg)
+    translator.body.append(
+        figures.pair(builder.imgpath, figures.name_of(svg), node.get("alt", ""), width, height)
+    )
+
+
+def depart_image(translator: nodes.NodeVisitor, node: nodes.image) -> None:
+    pass
+
+
+def setup(app: Sphinx) -> dict:
+    app.add_directive("chapter-head", ChapterHead)
+    app.add_directive("cite-this", CiteThis)
+    app.add_directive("erratum", Erratum)
+    app.add_directive("source", Source)
+    app.connect("source-read", read_source)
+    app.connect("html-page-context", launch_buttons, priority=900)  # the theme makes its own at 501
+    app.add_node(nodes.image, override=True, html=(visit_image, depart_image))
+    setup_theme(app)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}

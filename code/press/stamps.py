@@ -1,0 +1,75 @@
+"""What a page depends on beyond its own cells, and a hash of it.
+
+jupyter-cache knows a page by the text of its code cells. A page is also out of date when a module of
+`worked` that it imports (directly or through others) has changed, or a file of weights or a recorded
+run that its code names, or the pins, or the profile.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from press.book import Book, Page
+
+
+def imported_names(tree: ast.AST, package: str) -> Iterator[str]:
+    """Dotted names of the modules of `worked` that the code imports (some may name no module)."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:  # relative: from the package that the code lies in
+                base = ".".join([*package.split(".")[: len(package.split(".")) - node.level + 1], base]).strip(".")
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        yield from (name for name in names if name.split(".")[0] == "worked")
+
+
+def module_file(code: Path, name: str) -> Path | None:
+    """File of the module `worked.a.b`; None where the name is something in a module."""
+    stem = code.joinpath(*name.split("."))
+    for file in (stem.with_suffix(".py"), stem / "__init__.py"):
+        if file.is_file():
+            return file
+    return None
+
+
+@lru_cache(maxsize=4096)
+def parsed(file: Path, modified: int) -> ast.Module:
+    del modified  # part of the key: a file is read again only once it has changed
+    return ast.parse(file.read_text(encoding="utf-8"), str(file))
+
+
+def dependencies(book: Book, page: Page) -> list[Path]:
+    """Files that the outputs of the page depend on besides its own text, sorted."""
+    found: set[Path] = set()
+    named = set()  # strings in the code, among them names of weights and runs
+    todo: list[tuple[ast.AST, str]] = [(ast.parse(page.code, page.path), "")]
+    while todo:
+        tree, package = todo.pop()
+        named |= {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+        for name in imported_names(tree, package):
+            parts = name.split(".")
+            for depth in range(1, len(parts) + 1):  # importing a.b.c runs a and a.b too
+                file = module_file(book.code, ".".join(parts[:depth]))
+                if file is None or file in found:
+                    continue
+                found.add(file)
+                inside = ".".join(parts[: depth if file.name == "__init__.py" else depth - 1])
+                todo.append((parsed(file, file.stat().st_mtime_ns), inside))
+    for folder in (book.code / "worked" / "weights", book.source / "runs"):
+        if folder.is_dir():
+            found |= {f for f in folder.iterdir() if f.suffix in (".safetensors", ".json") and f.stem in named}
+    return sorted(found | {book.root / "requirements.txt"})
+
+
+def stamp(book: Book, page: Page) -> str:
+    """Sixteen hex digits that change whenever a dependency or the profile does."""
+    digest = hashlib.sha256(book.profile.encode())
+    for file in dependencies(book, page):
+        digest.update(b"\0" + file.relative_to(book.root).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,111 @@
+"""The look of the site: which files a page loads, and what its navigation shows.
+
+The templates in book/_templates replace the theme's, the styles and the script in book/_static replace all of
+its assets: a page then loads no framework (about 2 MB of it), and nothing from another host.
+"""
+
+from pathlib import Path
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+
+STYLES = ("pygments.css",)  # of the extensions' style sheets, the ones a page keeps; book.css is linked by the template
+SCRIPTS = ("mathjax/",)  # of their scripts likewise; book.js is linked by the template
+UNUSED = ("scripts", "styles", "vendor/fontawesome", "locales", "images", "sbt-webpack-macros.html")
+UNUSED += ("webpack-macros.html", "sphinx-thebe.js", "sphinx-thebe.css", "_sphinx_javascript_frameworks_compat.js")
+FIRST_USED = "source-serif-4-latin-wght-normal.woff2", "source-sans-3-latin-wght-normal.woff2"
+
+
+def setup_theme(app: Sphinx) -> None:
+    """Connect the handlers below; the numbers put them after those of the theme (501) and of the press (900)."""
+    app.connect("html-page-context", add_navigation, priority=940)
+    app.connect("html-page-context", keep_own_files, priority=950)
+    app.connect("build-finished", remove_unused_files, priority=900)
+
+
+def add_navigation(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
+    """Give the templates `book_nav` (the whole book), `page_sections` (of this page) and `page_kind`."""
+    context["book_nav"] = book_tree(app, pagename)
+    context["page_sections"] = sections(app, pagename) if doctree is not None else []
+    context["page_kind"] = "landing" if pagename == app.config.root_doc else "page"
+    context["page_part"] = next(
+        (entry for group in context["book_nav"] for entry in group["pages"] if entry["within"]), None
+    )
+    context["math_on_page"] = any("mathjax/" in name(file) for file in context.get("script_files", []))
+    context["first_fonts"] = FIRST_USED
+
+
+def book_tree(app: Sphinx, pagename: str) -> list[dict]:
+    """Groups of the table of contents, each with its pages, each of these with the pages below it.
+
+    A page is {"title", "doc", "here", "within", "pages"}: `here` if it is the present one, `within` if the
+    present one is below it.
+    """
+
+    def page(doc: str, title: str | None) -> dict:
+        below = [page(*entry) for _, entries in toctrees(app, doc) for entry in entries]
+        here = doc == pagename
+        within = here or any(entry["within"] for entry in below)
+        title = title or app.env.titles[doc].astext()
+        return {"title": title, "doc": doc, "here": here, "within": within, "pages": below}
+
+    return [
+        {"caption": caption, "pages": [page(*entry) for entry in entries]}
+        for caption, entries in toctrees(app, app.config.root_doc)
+    ]
+
+
+def toctrees(app: Sphinx, doc: str) -> list[tuple[str | None, list[tuple[str, str | None]]]]:
+    """The tables of contents that stand in a page: (caption, [(page, its title or None)])."""
+    found = app.env.tocs[doc].findall(addnodes.toctree) if doc in app.env.tocs else []
+    return [
+        (tree["caption"], [(ref, title) for title, ref in tree["entries"] if ref in app.env.titles])
+        for tree in found
+    ]
+
+
+def sections(app: Sphinx, pagename: str) -> list[dict]:
+    """Second-level headings of a page: {"anchor", "title"}, the title as HTML (it may hold a formula)."""
+    lists = [n for n in app.env.tocs[pagename].findall(nodes.bullet_list)]
+    if len(lists) < 2:
+        return []
+    found = []
+    for item in lists[1].children:
+        link = next(item.findall(nodes.reference), None)
+        if link is not None and link.get("anchorname"):
+            shown = nodes.inline("", "", *(child.deepcopy() for child in link.children))
+            title = app.builder.render_partial(shown)["fragment"]
+            found.append({"anchor": link["anchorname"], "title": title})
+    return found
+
+
+def name(file) -> str:
+    """The file name of an entry of css_files or script_files, whichever way Sphinx keeps it."""
+    return str(getattr(file, "filename", file) or "")
+
+
+def keep_own_files(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
+    """Drop every style sheet and script that the templates do not need; configuration of MathJax stays."""
+
+    def configures_math(file) -> bool:
+        return "window.MathJax" in str(getattr(file, "attributes", {}).get("body", ""))
+
+    context["css_files"] = [f for f in context["css_files"] if name(f).split("/")[-1] in STYLES]
+    context["script_files"] = [
+        f for f in context["script_files"] if any(s in name(f) for s in SCRIPTS) or configures_math(f)
+    ]
+
+
+def remove_unused_files(app: Sphinx, failure: Exception | None) -> None:
+    """Take the theme's own assets out of the finished site: no page refers to them."""
+    if failure is not None or app.builder.format != "html":
+        return
+    static = Path(app.outdir) / "_static"
+    for entry in UNUSED:
+        for file in sorted((static / entry).rglob("*"), reverse=True):
+            file.rmdir() if file.is_dir() else file.unlink()
+        if (static / entry).is_dir():
+            (static / entry).rmdir()
+        else:
+            (static / entry).unlink(missing_ok=True)
