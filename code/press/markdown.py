@@ -17,6 +17,7 @@ class CodeCell:
     """Here stands the page's code cell of this index (counted among all cells of the page)."""
 
     index: int
+    in_solution: bool = False
 
 
 class Writer:
@@ -76,8 +77,7 @@ class Writer:
         return iter(())  # HTML that the press made for the site
 
     def block_math_block(self, node: nodes.math_block, depth: int) -> Iterator[str]:
-        number = f" \\tag{{{node['number']}}}" if node.get("number") else ""
-        number = number and f" \\tag{{{self.number('displaymath', node) or node['number']}}}"
+        number = f" \\tag{{{self.number('displaymath', node) or node['number']}}}" if node.get("number") else ""
         text = node.astext().strip()
         if node.get("nowrap"):
             yield text
@@ -144,9 +144,6 @@ class Writer:
     def block_sidebar(self, node: nodes.sidebar, depth: int) -> Iterator[str | CodeCell]:
         yield quote("\n\n".join(f"*{s}*" if "\n" not in s and "*" not in s else s for s in self.strings(node, depth)))
 
-    def named(self, kind: str) -> "type":
-        return lambda node, depth: self.marked(kind, node, depth)
-
     def block_note(self, node: nodes.Element, depth: int) -> Iterator[str]:
         yield quote("\n\n".join(self.strings(node, depth)))
 
@@ -179,13 +176,18 @@ class Writer:
     block_exercise_enumerable_node = block_exercise_node
 
     def block_solution_node(self, node: nodes.Element, depth: int) -> Iterator[str | CodeCell]:
-        """Folded in a <details>. With code cells in it, only the prose before the first can be folded."""
+        """Prose folded in <details>; a code cell cannot stand inside one, so it is marked to be folded itself."""
         title, *body = node.children
-        pieces = [piece for child in body for piece in self.block(child, depth)]
-        first = next((i for i, piece in enumerate(pieces) if isinstance(piece, CodeCell)), len(pieces))
-        head = f"<summary><b>{html_inline(self.content(title))}</b></summary>"
-        yield "\n\n".join(["<details>", head, *[str(p) for p in pieces[:first]], "</details>"])
-        yield from pieces[first:]
+        heading, prose = f"<summary><b>{html_inline(self.content(title))}</b></summary>", []
+        for piece in [piece for child in body for piece in self.block(child, depth)] + [None]:
+            if isinstance(piece, str):
+                prose.append(piece)
+                continue
+            if prose:
+                yield "\n\n".join(["<details>", heading, *prose, "</details>"])
+                heading, prose = "<summary>…</summary>", []
+            if isinstance(piece, CodeCell):
+                yield CodeCell(piece.index, in_solution=True)
 
     # Inline
 

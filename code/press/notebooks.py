@@ -48,7 +48,7 @@ def compose(book: Book, page: Page, pieces: list[str | CodeCell], executed: Note
         if isinstance(piece, str):
             notebook.cells.append(text_cell(piece))
         else:
-            notebook.cells.append(clean(executed.cells[piece.index]))
+            notebook.cells.append(clean(executed.cells[piece.index], folded=piece.in_solution))
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number}"
     nbformat.validate(notebook)
@@ -76,15 +76,19 @@ def install_cell(book: Book) -> NotebookNode:
     return nbformat.v4.new_code_cell(source, metadata={"tags": ["nbval-ignore-output"]})
 
 
-def clean(cell: NotebookNode) -> NotebookNode:
-    """A code cell without the press's marks; what it glued is shown as an ordinary output."""
+def clean(cell: NotebookNode, folded: bool) -> NotebookNode:
+    """A code cell without the press's marks; what it glued is shown as an ordinary output.
+
+    `folded`: part of a solution, shown closed in JupyterLab and as a form in Colab until it is opened.
+    """
     tags = [tag for tag in cell.metadata.get("tags", []) if tag in KEPT_TAGS]
     outputs = [shown(output) for output in cell.outputs if not silent(output)]
     has_claim = any(CLAIM in output.get("data", {}) for output in outputs)
     tags.append("nbval-check-output" if has_claim else "nbval-ignore-output")
     metadata = {"tags": tags}
-    if "hide-input" in tags:
-        metadata["jupyter"] = {"source_hidden": True}
+    if folded or "hide-input" in tags:
+        metadata["jupyter"] = {"source_hidden": True} | ({"outputs_hidden": True} if folded else {})
+        metadata["cellView"] = "form"
     kept = nbformat.v4.new_code_cell(cell.source, metadata=metadata, execution_count=cell.execution_count)
     kept.outputs = outputs
     return kept
