@@ -161,8 +161,10 @@ def run_page(book: Book, page: Page, stamp: str, progress: Progress) -> tuple[No
 
     client = NotebookClient(
         measured,
-        timeout=CELL_LIMIT[book.profile],
         kernel_name="python3",
+        extra_arguments=["--log-level=ERROR"],  # else every kernel warns that it listens on localhost
+        timeout=CELL_LIMIT[book.profile],
+        record_timing=False,  # it would go into the cells' metadata, which the cache compares
         resources={"metadata": {"path": str(page.file.parent)}},
         on_cell_execute=note,
     )

@@ -8,10 +8,11 @@ from typing import ClassVar
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective
 
 from press import figures
-from press.book import Book, BookError
+from press.book import Book, BookError, stamped
 from press.expansion import expand
 from press.notebooks import write_notebook
 from press.stamps import dependencies, module_file, stamp
@@ -26,10 +27,13 @@ def book_of(app: Sphinx) -> Book:
     return app.press_book
 
 
+def set_repository(app: Sphinx, config: Config) -> None:
+    """On a fork the buttons lead to the fork."""
+    config.html_theme_options["repository_url"] = book_of(app).repository
+
+
 def read_source(app: Sphinx, docname: str, content: list[str]) -> None:
     """Put the stamp and the press's own text into the page before it is parsed."""
-    from press.book import stamped
-
     book = book_of(app)
     if docname not in book.paths:
         return
@@ -145,7 +149,7 @@ def launch_buttons(app: Sphinx, pagename: str, templatename: str, context: dict,
         for text, url, tip in links
     ]
     kept = [b for b in context.get("header_buttons", []) if b.get("label") not in ("launch-buttons", "download-buttons")]
-    group = {"type": "group", "label": "launch-buttons", "text": "Run", "tooltip": "Run this page", "buttons": buttons}
+    group = {"type": "group", "label": "launch-buttons", "tooltip": "Run this page", "buttons": buttons}
     context["header_buttons"] = [group, *kept]
 
 
@@ -176,6 +180,7 @@ def setup(app: Sphinx) -> dict:
     app.add_directive("cite-this", CiteThis)
     app.add_directive("erratum", Erratum)
     app.add_directive("source", Source)
+    app.connect("config-inited", set_repository)
     app.connect("source-read", read_source)
     app.connect("html-page-context", launch_buttons, priority=900)  # the theme makes its own at 501
     app.add_node(nodes.image, override=True, html=(visit_image, depart_image))

@@ -16,7 +16,7 @@ def build_site(book: Book) -> Path:
         "release": book.version,
         "html_baseurl": f"{book.address}/",
         "external_toc_path": str(book.root / "_toc.yml"),
-        "html_theme_options.repository_url": book.repository,
+        "latex_individualpages": False,  # Jupyter Book asks for it
     }
     doctrees = book.build / "doctrees"
     outcome = build_sphinx(
