@@ -146,9 +146,14 @@ def image_grid(
         top, left = i // columns * (h + gap), i % columns * (w + gap)
         sheet[top : top + h, left : left + w, :3] = picture if picture.ndim == 3 else picture[..., None]
         sheet[top : top + h, left : left + w, 3] = 1
-    width = min(WIDTH, 0.6 * columns)
-    fig = Figure(figsize=(width, width * sheet.shape[0] / sheet.shape[1]), layout="none")
-    ax = fig.add_axes((0, 0, 1, 1))
+    dots = STYLE["figure.dpi"] * min(WIDTH, 0.6 * columns)
+    each = (
+        math.floor(dots / sheet.shape[1]) or dots / sheet.shape[1]
+    )  # whole dots for each pixel, if they fit
+    width = each * sheet.shape[1] / STYLE["figure.dpi"]
+    fig = Figure(figsize=(width, width * sheet.shape[0] / sheet.shape[1]), layout="constrained")
+    fig.get_layout_engine().set(w_pad=0, h_pad=0)
+    ax = fig.subplots()
     ax.imshow(sheet)
     ax.set_axis_off()
     return fig
