@@ -173,6 +173,7 @@ def run_page(book: Book, page: Page, stamp: str, progress: Progress) -> tuple[No
         "PYTHONHASHSEED": "0",
         "WORKED_PROFILE": book.profile,
         "WORKED_PRESS": "1",
+        "SOURCE_DATE_EPOCH": "0",  # matplotlib would write the time into every figure
     }
     if book.profile == "full":
         for name in ONE_THREAD:

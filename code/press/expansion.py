@@ -156,6 +156,12 @@ def claim_box(book: Book, page: Page, argument: str) -> tuple[str, list[Path]]:
     raise BookError(f"{page.path}: there is no claim {argument} to show")
 
 
+def link(chapter: Page, label: str, title: str = "") -> str:
+    """A link from a page of reference/ to a label, which may be a theorem's (MyST links only to headings)."""
+    shown = html.escape(title) or title_html(chapter)
+    return f'<a class="reference internal" href="../{chapter.path}.html#{label}">{shown}</a>'
+
+
 def ledger_view(book: Book, page: Page, argument: str) -> tuple[str, list[Path]]:
     views: dict[str, Callable[[Book], str]] = {
         "problems": problems,
@@ -175,7 +181,7 @@ def problems(book: Book) -> str:
     answered: dict[str, list[str]] = {}
     for chapter in ledger.read(book)["chapters"]:
         for problem, label in chapter["problems"].items():
-            answered.setdefault(problem, []).append(f"[{chapter['title']}](#{label})")
+            answered.setdefault(problem, []).append(link(book.page(chapter["path"]), label))
     lines = [f"{len(answered)} of {len(book.problems)} problems are answered so far.\n"]
     for name, source in sets.items():
         lines.append(f"## {name}: {source}\n")
@@ -240,7 +246,8 @@ def errata(book: Book) -> str:
         for erratum in chapter["errata"]:
             problem = erratum["problem"]
             lines.append(
-                f"- [{problem}](#{problem_anchor(problem)}) · [{erratum['title']}](#{erratum['label']}) "
+                f"- [{problem}](#{problem_anchor(problem)}) · "
+                f"{link(book.page(chapter['path']), erratum['label'], erratum['title'])} "
                 f"(in [{chapter['title']}](/{chapter['path']}.md))"
             )
     return "\n".join(lines) or "None so far."

@@ -141,8 +141,9 @@ class Writer:
         title, *body = node.children
         yield quote("\n\n".join([f"**{self.content(title)}**", *self.strings(body, depth)]))
 
-    def block_sidebar(self, node: nodes.sidebar, depth: int) -> Iterator[str | CodeCell]:
-        yield quote("\n\n".join(f"*{s}*" if "\n" not in s and "*" not in s else s for s in self.strings(node, depth)))
+    def block_sidebar(self, node: nodes.sidebar, depth: int) -> Iterator[str]:
+        """A note in the margin."""
+        yield quote("\n\n".join(self.strings([c for c in node.children if not isinstance(c, nodes.title)], depth)))
 
     def block_note(self, node: nodes.Element, depth: int) -> Iterator[str]:
         yield quote("\n\n".join(self.strings(node, depth)))
@@ -165,13 +166,15 @@ class Writer:
     block_criterion_node = block_assumption_node = block_notation_node = block_unenumerable_node = statement
 
     def block_proof_node(self, node: nodes.Element, depth: int) -> Iterator[str]:
-        texts = self.strings(node, depth)
-        first = re.sub(r"^Proof\.?\s*", "", texts[0])
-        yield "\n\n".join([f"*Proof.* {first}".rstrip(), *texts[1:]]) + " ∎"
+        texts = self.strings([child for box in node.children for child in box.children], depth)
+        texts[0] = re.sub(r"^Proof\. ", "*Proof.* ", texts[0])
+        texts[-1] += "\n\n∎" if texts[-1].endswith("$$") else " ∎"
+        yield "\n\n".join(texts)
 
     def block_exercise_node(self, node: nodes.Element, depth: int) -> Iterator[str]:
         title, *body = node.children
-        yield quote("\n\n".join([f"**{self.content(title)}**", *self.strings(body, depth)]))
+        head = f"**Exercise {self.number('exercise', node)}** {self.content(title)}"
+        yield quote("\n\n".join([head, *self.strings(body, depth)]))
 
     block_exercise_enumerable_node = block_exercise_node
 

@@ -42,9 +42,9 @@ def compose(book: Book, page: Page, pieces: list[str | CodeCell], executed: Note
             "colab": {"name": f"{page.path.replace('/', '-')}.ipynb"},
         }
     )
-    title, *rest = pieces
-    notebook.cells = [text_cell(title), text_cell(where_from(book, page)), install_cell(book)]
-    for piece in rest:
+    title, _, opening = pieces[0].partition("\n\n")
+    notebook.cells = [text_cell(f"{title}\n\n{where_from(book, page)}"), install_cell(book)]
+    for piece in [opening, *pieces[1:]]:
         if isinstance(piece, str):
             notebook.cells.append(text_cell(piece))
         else:
