@@ -10,7 +10,7 @@ import re
 import textwrap
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self, SupportsFloat
+from typing import SupportsFloat
 
 from IPython import get_ipython
 from IPython.display import display
@@ -99,7 +99,7 @@ class claim:  # lower case: it reads as a keyword
             )
         self._checks.append(_Check(what, self._error(what, error), MARGIN * bounds[-1], wrong=True))
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "claim":
         self._checks = []
         return self
 

@@ -18,7 +18,7 @@ def max_abs(x: Num[Tensor, " *shape"]) -> float:
     """
     if x.numel() == 0:
         raise ValueError(f"max_abs of an empty tensor, shape {tuple(x.shape)}")
-    return x.detach().abs().max().item()
+    return float(x.detach().abs().max())
 
 
 def mean_and_standard_error(values: Sequence[float] | Float[Tensor, " n"]) -> tuple[float, float]:

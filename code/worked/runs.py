@@ -72,10 +72,10 @@ def record(
 ) -> Path:
     """Write book/runs/NAME.json, and NAME-KEY.svg for each figure; outside a checkout into ./runs.
 
-    ``command`` repeats the run; ``data`` maps each data set to its checksum (see ``checksum``); ``started`` is
-    time.time() at the beginning. Tensors among the metrics become numbers, and non-finite numbers words, since
-    a run that diverged is a result too. Raises ValueError on a name that is no file name, and without command,
-    data or seeds.
+    ``command`` repeats the run; ``data`` maps each data set to its checksum (see ``checksum``); ``started``
+    is time.time() at the beginning. Tensors among the metrics become numbers; non-finite numbers become
+    words, since a run that diverged is a result too. Raises ValueError on a name that is no file name, and
+    without command, data or seeds.
     """
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
         raise ValueError(f"a run's name has small letters, digits and hyphens; got {name!r}")
