@@ -142,7 +142,9 @@ class Page:
             return wrong
         for problem, label in about["problems"].items():
             if problem not in problems:
-                wrong.append(f"{where} front matter names the problem {problem}, which book/problems.yml lacks")
+                wrong.append(
+                    f"{where} front matter names the problem {problem}, which book/problems.yml lacks"
+                )
             if label not in self.labels:
                 wrong.append(f"{where} front matter: {problem} is answered at ({label})=, which is not there")
         for required in about["requires"]:
@@ -171,7 +173,11 @@ class Page:
 def claim_ids(code: str, where: str) -> set[str]:
     """Ids of the claims that the code makes: the first argument of every `claim(...)`."""
     ids = set()
-    for call in (n for n in ast.walk(ast.parse(code, where)) if isinstance(n, ast.Call)):
+    try:
+        tree = ast.parse(code, where)
+    except SyntaxError as error:
+        raise BookError(f"{where} a cell is not Python: {error.msg}: {(error.text or '').strip()}") from error
+    for call in (n for n in ast.walk(tree) if isinstance(n, ast.Call)):
         if getattr(call.func, "id", None) == "claim":
             if not (call.args and isinstance(call.args[0], ast.Constant)):
                 raise BookError(f"{where} the id of a claim must be written out as a string")
@@ -228,7 +234,9 @@ class Book:
         """Pages in reading order."""
 
         def walk(entry: dict) -> list[str]:
-            below = [p for key in ("chapters", "sections", "parts") for e in entry.get(key, []) for p in walk(e)]
+            below = [
+                p for key in ("chapters", "sections", "parts") for e in entry.get(key, []) for p in walk(e)
+            ]
             return ([entry["file"]] if "file" in entry else []) + below
 
         toc = yaml.safe_load((self.root / "_toc.yml").read_text())

@@ -4,6 +4,7 @@ Each page runs in a kernel of its own with one thread. Finished pages are stored
 so that neither a failing neighbour nor Ctrl-C loses them.
 """
 
+import asyncio
 import os
 import re
 import sys
@@ -27,9 +28,17 @@ from press.stamps import stamp
 
 CLAIM = "application/vnd.worked.claim+json"
 CELL_LIMIT = {"small": 300, "full": None}  # seconds; a small chapter has 60 in all
-MEASURE = "import resource, sys; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, sys.platform)"
+MEASURE = """
+import pathlib, re, resource
+status = pathlib.Path("/proc/self/status")
+if status.exists():  # Linux; getrusage there counts what the parent had before it started this process
+    print(int(re.search(r"VmHWM:\\s+(\\d+) kB", status.read_text())[1]) * 1024)
+else:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # macOS: bytes
+"""
 ONE_THREAD = {
-    name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+    name: "1"
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 }
 
 
@@ -39,12 +48,12 @@ class Failure:
 
     path: str
     cell: int
-    line: int | None
+    line: int
     claim: str | None
     message: str
 
     def __str__(self) -> str:
-        place = f"cell {self.cell}" + (f", line {self.line} of book/{self.path}.md" if self.line else "")
+        place = f"cell {self.cell} (line {self.line} of book/{self.path}.md)"
         about = f"claim {self.claim}: " if self.claim else ""
         return f"{self.path}, {place}: {about}{self.message}"
 
@@ -74,7 +83,10 @@ def cached(book: Book, page: Page) -> tuple[NotebookNode, dict] | None:
 def execute(book: Book, pages: Sequence[Page], jobs: int) -> None:
     """Run every page of `pages` whose stored result is out of date; raise ExecutionFailed if one fails."""
     todo = [page for page in pages if page.executes and cached(book, page) is None]
-    print(f"executing {len(todo)} of {sum(p.executes for p in pages)} pages ({book.profile} profile)", flush=True)
+    print(
+        f"executing {len(todo)} of {sum(p.executes for p in pages)} pages ({book.profile} profile)",
+        flush=True,
+    )
     todo.sort(key=lambda page: not page.is_chapter)  # the long ones first
     failures: list[Failure] = []
     stamps = {page.path: stamp(book, page) for page in todo}
@@ -168,44 +180,51 @@ def run_page(book: Book, page: Page, stamp: str, progress: Progress) -> tuple[No
         resources={"metadata": {"path": str(page.file.parent)}},
         on_cell_execute=note,
     )
-    environment = os.environ | ONE_THREAD | {
-        "PYTHONPATH": str(book.code),
-        "PYTHONHASHSEED": "0",
-        "WORKED_PROFILE": book.profile,
-        "WORKED_PRESS": "1",
-        "SOURCE_DATE_EPOCH": "0",  # matplotlib would write the time into every figure
-    }
+    environment = (
+        os.environ
+        | ONE_THREAD
+        | {
+            "PYTHONPATH": str(book.code),
+            "PYTHONHASHSEED": "0",
+            "WORKED_PROFILE": book.profile,
+            "WORKED_PRESS": "1",
+            "SOURCE_DATE_EPOCH": "0",  # matplotlib would write the time into every figure
+        }
+    )
     if book.profile == "full":
         for name in ONE_THREAD:
             environment.pop(name)
     began = time.perf_counter()
     try:
-        client.execute(env=environment)
+        asyncio.run(client.async_execute(env=environment))
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         raise PageFailed(failure(page, measured, error)) from error
     finally:
         progress.at.pop(page.path, None)
     seconds = time.perf_counter() - began
-    peak, platform = measured.cells.pop().outputs[0]["text"].split()
-    kilobyte = 1024 if platform.startswith("linux") else 1  # macOS counts bytes
+    peak = int(measured.cells.pop().outputs[0]["text"])
     notebook.cells = measured.cells
-    return notebook, {"seconds": round(seconds, 2), "peak_mb": round(int(peak) * kilobyte / 2**20, 1)}
+    return notebook, {"seconds": round(seconds, 2), "peak_mb": round(peak / 2**20, 1)}
 
 
 def failure(page: Page, notebook: NotebookNode, error: Exception) -> Failure:
     """Which cell stopped the page, and the claim in it that did not hold."""
-    ran = [(i, c) for i, c in enumerate(notebook.cells) if c.cell_type == "code" and c.execution_count is not None]
+    ran = [
+        (i, c)
+        for i, c in enumerate(notebook.cells)
+        if c.cell_type == "code" and c.execution_count is not None
+    ]
     raised = [i for i, c in ran if any(o.output_type == "error" for o in c.outputs)]
     index = raised[0] if raised else (ran[-1][0] if ran else 0)
     outputs = notebook.cells[index].get("outputs", [])
     records = [o["data"][CLAIM] for o in outputs if CLAIM in o.get("data", {})]
     failed = next((record["id"] for record in records if not record["passed"]), None)
     name, value = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", str(error))
-    lines = notebook.metadata.get("source_map", [])
+    lines = page.notebook().metadata["source_map"]  # the executed one counts the stamp's line too
     return Failure(
         page.path,
         cell=sum(c.cell_type == "code" for c in notebook.cells[: index + 1]),
-        line=lines[index] + 1 if index < len(lines) else None,
+        line=lines[index],
         claim=failed,
         message=re.sub(r"\x1b\[[0-9;]*m", "", f"{name}: {value}").strip(),
     )

@@ -15,17 +15,18 @@ A chapter gets its head (objectives, minutes, problems) under its title and its 
 """
 
 import html
-import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
-from press import ledger
+from press import reference
 from press.book import PARTS, Book, BookError, Page
 from press.execution import CLAIM, cached
 from press.figures import pair, write_pair
+from press.reference import problem_anchor, title_html
 
-BLOCK = re.compile(r"(?m)^```\{(ledger|chapter-list|part-cards|claim-box|cite-book)\} *(\S*) *\n(?:.*\n)*?```$")
+BLOCK = re.compile(
+    r"(?m)^```\{(ledger|chapter-list|part-cards|claim-box|cite-book)\} *(\S*) *\n(?:.*\n)*?```$"
+)
 
 
 def expand(book: Book, page: Page, text: str) -> tuple[str, list[Path]]:
@@ -44,13 +45,12 @@ def expand(book: Book, page: Page, text: str) -> tuple[str, list[Path]]:
     return text, used
 
 
-def problem_anchor(problem: str) -> str:
-    return f"problem-{problem.lower()}"
-
-
 def chapter_head(page: Page, book: Book) -> str:
     about = page.meta["worked"]
-    meta = [f"{about['minutes']} min", "answers " + ", ".join(f"[{p}](#{problem_anchor(p)})" for p in about["problems"])]
+    meta = [
+        f"{about['minutes']} min",
+        "answers " + ", ".join(f"[{p}](#{problem_anchor(p)})" for p in about["problems"]),
+    ]
     if about["requires"]:
         meta.append("after " + ", ".join(f"[{book.page(r).title}](/{r}.md)" for r in about["requires"]))
     objectives = "\n".join(f"- {objective}" for objective in about["objectives"])
@@ -62,7 +62,8 @@ def bibtex(book: Book, page: Page | None = None) -> str:
     year = book.config["copyright"]
     if page is None:
         return (
-            f"@book{{worked-deep-learning,\n  title     = {{{book.config['title']}: Answers you can prove and run}},\n"
+            "@book{worked-deep-learning,\n"
+            f"  title     = {{{book.config['title']}: Answers you can prove and run}},\n"
             f"  author    = {{{{{book.config['author']}}}}},\n  year      = {{{year}}},\n"
             f"  edition   = {{Version {book.version}}},\n  url       = {{{book.address}/}}\n}}"
         )
@@ -94,16 +95,11 @@ def chapter_list(book: Book, page: Page, argument: str) -> tuple[str, list[Path]
         about = chapter.meta["worked"]
         objectives = "".join(f"<li>{html.escape(o)}</li>" for o in about["objectives"])
         items.append(
-            f'<li><a class="chapter-list__title" href="{chapter.path.split("/")[1]}.html">{title_html(chapter)}</a>'
+            f'<li><a class="chapter-list__title" href="{chapter.file.stem}.html">{title_html(chapter)}</a>'
             f'<span class="chapter-list__meta">{about["minutes"]} min · {", ".join(about["problems"])}</span>'
             f'<ul class="chapter-list__objectives">{objectives}</ul></li>'
         )
     return f'```{{raw}} html\n<ol class="chapter-list">{"".join(items)}</ol>\n```', [c.file for c in chapters]
-
-
-def title_html(page: Page) -> str:
-    """A title with its inline mathematics as MathJax finds it."""
-    return re.sub(r"\$(.+?)\$", r'<span class="math notranslate nohighlight">\\(\1\\)</span>', html.escape(page.title))
 
 
 def part_cards(book: Book, page: Page, argument: str) -> tuple[str, list[Path]]:
@@ -156,123 +152,12 @@ def claim_box(book: Book, page: Page, argument: str) -> tuple[str, list[Path]]:
     raise BookError(f"{page.path}: there is no claim {argument} to show")
 
 
-def link(chapter: Page, label: str, title: str = "") -> str:
-    """A link from a page of reference/ to a label, which may be a theorem's (MyST links only to headings)."""
-    shown = html.escape(title) or title_html(chapter)
-    return f'<a class="reference internal" href="../{chapter.path}.html#{label}">{shown}</a>'
-
-
 def ledger_view(book: Book, page: Page, argument: str) -> tuple[str, list[Path]]:
-    views: dict[str, Callable[[Book], str]] = {
-        "problems": problems,
-        "claims": claims,
-        "errata": errata,
-        "runs": runs,
-        "costs": costs,
-    }
-    if argument not in views:
-        raise BookError(f"{page.path}: the ledger has no view {argument!r}; there are {', '.join(views)}")
-    return views[argument](book), [book.ledger, book.source / "problems.yml", book.source / "runs"]
-
-
-def problems(book: Book) -> str:
-    """Every problem, set by set, with where it is answered."""
-    sets = book.problem_sets["sets"]
-    answered: dict[str, list[str]] = {}
-    for chapter in ledger.read(book)["chapters"]:
-        for problem, label in chapter["problems"].items():
-            answered.setdefault(problem, []).append(link(book.page(chapter["path"]), label))
-    lines = [f"{len(answered)} of {len(book.problems)} problems are answered so far.\n"]
-    for name, source in sets.items():
-        lines.append(f"## {name}: {source}\n")
-        for problem, about in book.problems.items():
-            if problem.split("-")[0] != name:
-                continue
-            where = (
-                "**Answered in** " + ", ".join(answered[problem])
-                if problem in answered
-                else f"To be answered in the part [{book.page(about['part'] + '/index').title}](/{about['part']}/index.md)."
-            )
-            lines.append(
-                f"({problem_anchor(problem)})=\n### {problem}: {about['title']}\n\n{about['question']}\n\n{where}\n"
-            )
-    return "\n".join(lines)
-
-
-def number(value: float | str) -> str:
-    return f"{value:.3g}" if isinstance(value, float | int) else value
-
-
-def cell(text: str) -> str:
-    """Text as it may stand in a cell of a Markdown table."""
-    return re.sub(r"\s+", " ", text).replace("|", "\\|")
-
-
-def claims(book: Book) -> str:
-    lines = []
-    chapters = ledger.read(book)["chapters"]
-    held = sum(len(c["holds"]) for chapter in chapters for c in chapter["claims"])
-    refuted = sum(len(c["refutes"]) for chapter in chapters for c in chapter["claims"])
-    total = sum(len(chapter["claims"]) for chapter in chapters)
-    lines.append(f"{total} claims: {held} checks hold, {refuted} wrong variants are refuted.\n")
-    for chapter in chapters:
-        lines.append(f"## {chapter['title']}\n")
-        for claim in chapter["claims"]:
-            lines.append(f"{{prf:ref}}`{claim['id']}` · `{claim['id']}` · {claim['statement']}\n")
-            lines.append("| what | error | bound | verdict |\n|---|---|---|---|")
-            for check in claim["holds"]:
-                lines.append(
-                    f"| {cell(check['what'])} | {number(check['error'])} | < {number(check['below'])} | holds |"
-                )
-            for check in claim["refutes"]:
-                lines.append(
-                    f"| wrong: {cell(check['what'])} | {number(check['error'])} | > {number(check['above'])} | refuted |"
-                )
-            lines.append("")
-    return "\n".join(lines)
-
-
-def costs(book: Book) -> str:
-    """Seconds and memory that each chapter took when this site was built."""
-    lines = ["| chapter | seconds | peak memory (MB) |", "|---|---|---|"]
-    for chapter in ledger.read(book)["chapters"]:
-        lines.append(f"| [{chapter['title']}](/{chapter['path']}.md) | {chapter['seconds']:.1f} | {chapter['peak_mb']:.0f} |")
-    return "\n".join(lines)
-
-
-def errata(book: Book) -> str:
-    lines = []
-    for chapter in ledger.read(book)["chapters"]:
-        for erratum in chapter["errata"]:
-            problem = erratum["problem"]
-            lines.append(
-                f"- [{problem}](#{problem_anchor(problem)}) · "
-                f"{link(book.page(chapter['path']), erratum['label'], erratum['title'])} "
-                f"(in [{chapter['title']}](/{chapter['path']}.md))"
-            )
-    return "\n".join(lines) or "None so far."
-
-
-def runs(book: Book) -> str:
-    """Every recorded run: what it measured, and where the numbers come from."""
-    lines = []
-    for file in sorted((book.source / "runs").glob("*.json")):
-        record = json.loads(file.read_text(encoding="utf-8"))
-        lines.append(f"## {file.stem}\n")
-        lines.append("| | |\n|---|---|")
-        for key, value in record.items():
-            lines.append(f"| {key.replace('_', ' ')} | {cell(flat(value))} |")
-        lines.append("")
-    return "\n".join(lines) or "None so far."
-
-
-def flat(value: object) -> str:
-    """A value of a record as one line of text."""
-    if isinstance(value, dict):
-        return ", ".join(f"{k}: {flat(v)}" for k, v in value.items())
-    if isinstance(value, list):
-        return ", ".join(flat(v) for v in value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if argument not in reference.VIEWS:
+        raise BookError(
+            f"{page.path}: no view {argument!r} of the ledger; there are {', '.join(reference.VIEWS)}"
+        )
+    return reference.VIEWS[argument](book), [book.ledger, book.source / "problems.yml", book.source / "runs"]
 
 
 ADDITIONS = {

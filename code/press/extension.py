@@ -14,11 +14,9 @@ from sphinx.util.docutils import SphinxDirective
 from press import figures
 from press.book import Book, BookError, stamped
 from press.expansion import expand
-from press.notebooks import write_notebook
+from press.notebooks import BRANCH, write_notebook
 from press.stamps import dependencies, module_file, stamp
 from press.theme import setup_theme
-
-BRANCH = "notebooks"  # where the published notebooks lie
 
 
 def book_of(app: Sphinx) -> Book:
@@ -80,7 +78,10 @@ class Erratum(SphinxDirective):
     has_content = True
     required_arguments = 1
     final_argument_whitespace = True
-    option_spec: ClassVar[dict] = {"label": directives.unchanged_required, "problem": directives.unchanged_required}
+    option_spec: ClassVar[dict] = {
+        "label": directives.unchanged_required,
+        "problem": directives.unchanged_required,
+    }
 
     def run(self) -> list[nodes.Node]:
         label, title = self.options["label"], self.arguments[0]
@@ -132,7 +133,9 @@ def source_of(file: Path, name: str) -> tuple[str, int, int]:
     return "\n".join(line[indent:] for line in lines), first, found.end_lineno
 
 
-def launch_buttons(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document) -> None:
+def launch_buttons(
+    app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document
+) -> None:
     """Colab, Binder and download: each opens the notebook that the press wrote, never the .md source."""
     book = book_of(app)
     if doctree is None or pagename not in book.paths or not book.page(pagename).executes:
@@ -140,15 +143,33 @@ def launch_buttons(app: Sphinx, pagename: str, templatename: str, context: dict,
     write_notebook(app, book, book.page(pagename), doctree)
     file = f"{pagename}.ipynb"
     links = [
-        ("Colab", f"https://colab.research.google.com/github/{book.slug}/blob/{BRANCH}/{file}", "Run on Google Colab"),
-        ("Binder", f"https://mybinder.org/v2/gh/{book.slug}/{BRANCH}?urlpath=lab%2Ftree%2F{file}", "Run on Binder"),
+        (
+            "Colab",
+            f"https://colab.research.google.com/github/{book.slug}/blob/{BRANCH}/{file}",
+            "Run on Google Colab",
+        ),
+        (
+            "Binder",
+            f"https://mybinder.org/v2/gh/{book.slug}/{BRANCH}?urlpath=lab%2Ftree%2F{file}",
+            "Run on Binder",
+        ),
         (".ipynb", context["pathto"](f"notebooks/{file}", 1), "Download the notebook, with its outputs"),
     ]
     buttons = [
-        {"type": "link", "text": text, "url": url, "tooltip": tip, "label": f"launch-{text.strip('.').lower()}"}
+        {
+            "type": "link",
+            "text": text,
+            "url": url,
+            "tooltip": tip,
+            "label": f"launch-{text.strip('.').lower()}",
+        }
         for text, url, tip in links
     ]
-    kept = [b for b in context.get("header_buttons", []) if b.get("label") not in ("launch-buttons", "download-buttons")]
+    kept = [
+        b
+        for b in context.get("header_buttons", [])
+        if b.get("label") not in ("launch-buttons", "download-buttons")
+    ]
     group = {"type": "group", "label": "launch-buttons", "tooltip": "Run this page", "buttons": buttons}
     context["header_buttons"] = [group, *kept]
 

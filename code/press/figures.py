@@ -36,9 +36,11 @@ def dark(svg: str) -> str:
 
 
 def size(svg: str) -> tuple[int, int]:
-    """Width and height in CSS pixels, from the root element (matplotlib gives points); (0, 0) if not there."""
+    """Width and height in CSS pixels, from the root element (matplotlib gives points); else (0, 0)."""
     root = re.search(r"<svg[^>]*>", svg)
-    found = [re.search(rf'\b{side}="([\d.]+)(pt|px)?"', root[0]) for side in ("width", "height")] if root else []
+    found = (
+        [re.search(rf'\b{side}="([\d.]+)(pt|px)?"', root[0]) for side in ("width", "height")] if root else []
+    )
     if len(found) != 2 or None in found:
         return 0, 0
     return tuple(round(float(m[1]) * (4 / 3 if m[2] == "pt" else 1)) for m in found)

@@ -41,7 +41,8 @@ def entry(book: Book, page: Page) -> dict:
         "exercises": [d.label for d in page.labelled("exercise", "exercise-start")],
         "solutions": [d.argument for d in page.labelled("solution", "solution-start")],
         "errata": [
-            {"label": d.label, "title": d.argument, "problem": d.options["problem"]} for d in page.labelled("erratum")
+            {"label": d.label, "title": d.argument, "problem": d.options["problem"]}
+            for d in page.labelled("erratum")
         ],
         "seconds": measured["seconds"],
         "peak_mb": measured["peak_mb"],

@@ -77,7 +77,9 @@ class Writer:
         return iter(())  # HTML that the press made for the site
 
     def block_math_block(self, node: nodes.math_block, depth: int) -> Iterator[str]:
-        number = f" \\tag{{{self.number('displaymath', node) or node['number']}}}" if node.get("number") else ""
+        number = (
+            f" \\tag{{{self.number('displaymath', node) or node['number']}}}" if node.get("number") else ""
+        )
         text = node.astext().strip()
         if node.get("nowrap"):
             yield text
@@ -101,7 +103,9 @@ class Writer:
     def block_definition_list(self, node: nodes.definition_list, depth: int) -> Iterator[str]:
         for item in node.children:
             term = self.content(item.children[0])
-            yield f"**{term}**: " + "\n\n".join(b for b in self.blocks(item.children[1], depth) if isinstance(b, str))
+            yield f"**{term}**: " + "\n\n".join(
+                b for b in self.blocks(item.children[1], depth) if isinstance(b, str)
+            )
 
     def item(self, node: nodes.list_item, mark: str, depth: int) -> str:
         text = "\n\n".join(str(block) for block in self.blocks(node, depth))
@@ -117,7 +121,10 @@ class Writer:
         for caption in node.findall(nodes.title):
             yield f"**{self.content(caption)}**"
         rows = [
-            [" ".join(str(b) for b in self.blocks(entry, depth)).replace("\n", " ").replace("|", "\\|") for entry in row]
+            [
+                " ".join(str(b) for b in self.blocks(entry, depth)).replace("\n", " ").replace("|", "\\|")
+                for entry in row
+            ]
             for row in node.findall(nodes.row)
         ]
         lines = [f"| {' | '.join(row)} |" for row in rows]
@@ -143,7 +150,9 @@ class Writer:
 
     def block_sidebar(self, node: nodes.sidebar, depth: int) -> Iterator[str]:
         """A note in the margin."""
-        yield quote("\n\n".join(self.strings([c for c in node.children if not isinstance(c, nodes.title)], depth)))
+        yield quote(
+            "\n\n".join(self.strings([c for c in node.children if not isinstance(c, nodes.title)], depth))
+        )
 
     def block_note(self, node: nodes.Element, depth: int) -> Iterator[str]:
         yield quote("\n\n".join(self.strings(node, depth)))
@@ -179,7 +188,7 @@ class Writer:
     block_exercise_enumerable_node = block_exercise_node
 
     def block_solution_node(self, node: nodes.Element, depth: int) -> Iterator[str | CodeCell]:
-        """Prose folded in <details>; a code cell cannot stand inside one, so it is marked to be folded itself."""
+        """Prose folded in <details>. A code cell cannot stand inside one: it is marked, and folds itself."""
         title, *body = node.children
         heading, prose = f"<summary><b>{html_inline(self.content(title))}</b></summary>", []
         for piece in [piece for child in body for piece in self.block(child, depth)] + [None]:
@@ -236,4 +245,6 @@ def escape(text: str) -> str:
 def html_inline(text: str) -> str:
     """A heading that stands inside HTML, where Markdown is not read."""
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
-    return re.sub(r"\\([\\`*_$<\[\]])", r"\1", text.replace("**", "")).replace("&", "&amp;").replace("<", "&lt;")
+    return (
+        re.sub(r"\\([\\`*_$<\[\]])", r"\1", text.replace("**", "")).replace("&", "&amp;").replace("<", "&lt;")
+    )

@@ -1,4 +1,4 @@
-"""Each executed page as a clean .ipynb: plain Markdown, outputs kept, and a first cell that installs the package.
+"""Each executed page as a clean .ipynb: plain Markdown, outputs kept, a first cell that installs the package.
 
 These are what Download, Colab and Binder open. Nothing of MyST is left in them.
 """
@@ -16,6 +16,7 @@ from press.book import Book, BookError, Page
 from press.execution import CLAIM, cached
 from press.markdown import CodeCell, Writer
 
+BRANCH = "notebooks"  # of the repository: the notebooks, and the package that made them
 GLUED = "application/papermill.record/"
 KEPT_TAGS = {"hide-input", "hide-output", "hide-cell"}
 NEEDED = "einops jaxtyping safetensors scikit-image networkx"  # what Colab may lack; never torch
@@ -61,8 +62,8 @@ def text_cell(text: str) -> NotebookNode:
 
 def where_from(book: Book, page: Page) -> str:
     return (
-        f"*This notebook is the page [{page.title}]({book.address}/{page.path}.html) of {book.config['title']}, "
-        f"version {book.version}. Text CC BY 4.0, code MIT.*"
+        f"*This notebook is a page of {book.config['title']}, version {book.version}: "
+        f"[{page.title}]({book.address}/{page.path}.html). Text CC BY 4.0, code MIT.*"
     )
 
 
@@ -71,7 +72,7 @@ def install_cell(book: Book) -> NotebookNode:
     source = (
         "try:\n    import worked\nexcept ModuleNotFoundError:\n"
         f"    %pip install -q {NEEDED}\n"
-        f'    %pip install -q --no-deps "worked-deep-learning @ git+{book.repository}"'
+        f'    %pip install -q --no-deps "worked-deep-learning @ git+{book.repository}@{BRANCH}"'
     )
     return nbformat.v4.new_code_cell(source, metadata={"tags": ["nbval-ignore-output"]})
 

@@ -91,7 +91,7 @@ assert sum(range(2, 21, 2)) == 10 * 11
 
 ```{{exercise}} Find the planted error
 :label: ex-{name}-error
-`sum(range(1, 2 * n, 2))` and `sum(range(1, 2 * n + 1, 1))`: which one is wrong, and for which $n$ does it show?
+`sum(range(1, 2 * n, 2))` and `sum(range(1, 2 * n + 1, 1))`: which one is wrong, and for which $n$?
 ```
 
 ```{{solution-start}} ex-{name}-error
@@ -133,7 +133,9 @@ def begin_chapter(book: Book, part: str, name: str) -> None:
     entry = f"{indent}      - file: {part}/{name}\n"
     sections = re.match(rf"{indent}  sections:\n(?:{indent}    .*\n)*", rest)
     added = sections[0] + entry[2:] if sections else f"{indent}  sections:\n{entry[2:]}"
-    toc.write_text(text[: opening.end()] + added + rest[sections.end() if sections else 0 :], encoding="utf-8")
+    toc.write_text(
+        text[: opening.end()] + added + rest[sections.end() if sections else 0 :], encoding="utf-8"
+    )
     file.parent.mkdir(parents=True, exist_ok=True)
     title = name.replace("-", " ").capitalize()
     file.write_text(SKELETON.format(name=name, title=title), encoding="utf-8")

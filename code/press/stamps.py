@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from press.book import Book, Page
+from press.book import Book, BookError, Page
 
 
 def imported_names(tree: ast.AST, package: str) -> Iterator[str]:
@@ -22,7 +22,9 @@ def imported_names(tree: ast.AST, package: str) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:  # relative: from the package that the code lies in
-                base = ".".join([*package.split(".")[: len(package.split(".")) - node.level + 1], base]).strip(".")
+                base = ".".join(
+                    [*package.split(".")[: len(package.split(".")) - node.level + 1], base]
+                ).strip(".")
             names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
         else:
             continue
@@ -38,17 +40,24 @@ def module_file(code: Path, name: str) -> Path | None:
     return None
 
 
+def parse(code: str, where: str) -> ast.Module:
+    try:
+        return ast.parse(code, where)
+    except SyntaxError as error:
+        raise BookError(f"{where}, line {error.lineno}: {error.msg}: {(error.text or '').strip()}") from error
+
+
 @lru_cache(maxsize=4096)
 def parsed(file: Path, modified: int) -> ast.Module:
     del modified  # part of the key: a file is read again only once it has changed
-    return ast.parse(file.read_text(encoding="utf-8"), str(file))
+    return parse(file.read_text(encoding="utf-8"), file.name)
 
 
 def dependencies(book: Book, page: Page) -> list[Path]:
     """Files that the outputs of the page depend on besides its own text, sorted."""
     found: set[Path] = set()
     named = set()  # strings in the code, among them names of weights and runs
-    todo: list[tuple[ast.AST, str]] = [(ast.parse(page.code, page.path), "")]
+    todo: list[tuple[ast.AST, str]] = [(parse(page.code, f"a cell of {page.path}"), "")]
     while todo:
         tree, package = todo.pop()
         named |= {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
@@ -63,7 +72,9 @@ def dependencies(book: Book, page: Page) -> list[Path]:
                 todo.append((parsed(file, file.stat().st_mtime_ns), inside))
     for folder in (book.code / "worked" / "weights", book.source / "runs"):
         if folder.is_dir():
-            found |= {f for f in folder.iterdir() if f.suffix in (".safetensors", ".json") and f.stem in named}
+            found |= {
+                f for f in folder.iterdir() if f.suffix in (".safetensors", ".json") and f.stem in named
+            }
     return sorted(found | {book.root / "requirements.txt"})
 
 

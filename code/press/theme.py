@@ -10,10 +10,17 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 
-STYLES = ("pygments.css",)  # of the extensions' style sheets, the ones a page keeps; book.css is linked by the template
+STYLES = (
+    "pygments.css",
+)  # of the extensions' style sheets, the ones a page keeps; book.css is linked by the template
 SCRIPTS = ("mathjax/",)  # of their scripts likewise; book.js is linked by the template
 UNUSED = ("scripts", "styles", "vendor/fontawesome", "locales", "images", "sbt-webpack-macros.html")
-UNUSED += ("webpack-macros.html", "sphinx-thebe.js", "sphinx-thebe.css", "_sphinx_javascript_frameworks_compat.js")
+UNUSED += (
+    "webpack-macros.html",
+    "sphinx-thebe.js",
+    "sphinx-thebe.css",
+    "_sphinx_javascript_frameworks_compat.js",
+)
 FIRST_USED = "source-serif-4-latin-wght-normal.woff2", "source-sans-3-latin-wght-normal.woff2"
 
 

@@ -71,7 +71,9 @@ FILES = {
     ),
     "pyproject.toml": '[project]\nname = "sample"\nversion = "0.1.0"\n',
     "requirements.txt": "",
-    "book/problems.yml": "sets: {SSL: a set}\nproblems: {SSL-4: {part: graphs, title: One, question: What is it}}\n",
+    "book/problems.yml": (
+        "sets: {SSL: a set}\nproblems: {SSL-4: {part: graphs, title: One, question: What is it}}\n"
+    ),
     "book/index.md": "# Sample\n",
     "book/graphs/one.md": CHAPTER.format(problems="SSL-4: thm-one", name="one", value=1, module="graphs.one"),
     "book/graphs/two.md": CHAPTER.format(problems="SSL-4: thm-two", name="two", value=2, module="graphs.two"),
@@ -87,7 +89,7 @@ FILES = {
 
 @pytest.fixture
 def sample(tmp_path: Path) -> Path:
-    """Root of the sample book: chapters graphs/one and graphs/two, the second on a module that it imports late."""
+    """Root of the sample book: chapters graphs/one and graphs/two; the second imports a module late."""
     claims = Path(__file__).parents[2] / "code" / "worked" / "claims.py"
     for name, text in {**FILES, "code/worked/claims.py": claims.read_text()}.items():
         file = tmp_path / name
