@@ -1,0 +1,1 @@
+"""Graphs: sparse message passing and what renumbering the nodes does to it."""

@@ -1,0 +1,30 @@
+"""What the tests of this part share."""
+
+import warnings
+
+import jaxtyping
+import pytest
+import torch
+
+
+@pytest.fixture
+def path():
+    """0 - 1 - 2, undirected."""
+    return torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+
+
+@pytest.fixture
+def unhooked():
+    """Switch off the shape checks of the test suite: what is left is what a reader sees."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="session")
+def graph_conv():
+    """PyTorch Geometric's layer. Its import warns of what PyTorch has deprecated since: not ours to mend."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from torch_geometric.nn import GraphConv
+    return GraphConv
