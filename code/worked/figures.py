@@ -7,13 +7,14 @@ drawn, so that a page can exchange exactly these strings for their counterparts 
 
 import io
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
 import torch
 from IPython import get_ipython
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -78,7 +79,9 @@ def style() -> None:
         from matplotlib_inline.config import InlineBackend
 
         inline = InlineBackend.instance(parent=shell)
-        inline.figure_formats, inline.print_figure_kwargs = {"svg"}, _PRINT
+        with warnings.catch_warnings():  # its own observers are written in a deprecated way
+            warnings.simplefilter("ignore", DeprecationWarning)
+            inline.figure_formats, inline.print_figure_kwargs = {"svg"}, _PRINT
         select_figure_formats(shell, {"svg"}, **_PRINT)
 
 
@@ -160,8 +163,8 @@ def image_grid(
 
 
 def curves(
-    x: Sequence[float] | Float[Tensor, " n"],
-    series: Mapping[str, Sequence[float] | Float[Tensor, " n"]],
+    x: Sequence[float] | Sequence[int] | Num[Tensor, " _"],
+    series: Mapping[str, Sequence[float] | Sequence[int] | Num[Tensor, " _"]],
     *,
     xlabel: str,
     ylabel: str,
@@ -193,7 +196,7 @@ def curves(
     return fig
 
 
-def _values(name: str, values: Sequence[float] | Tensor, log: bool) -> np.ndarray:
+def _values(name: str, values: Sequence[float] | Sequence[int] | Num[Tensor, " _"], log: bool) -> np.ndarray:
     array = torch.as_tensor(values).detach().cpu().double().numpy()
     if not np.isfinite(array).all() or (log and (array <= 0).any()):
         want = "finite and positive (the axis is logarithmic)" if log else "finite"

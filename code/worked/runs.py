@@ -36,8 +36,7 @@ class RunNotFound(FileNotFoundError):
 
 def folder() -> Path:
     """Where the records are read: book/runs in a checkout, its copy in an installed package."""
-    checkout = HERE.parents[1] / "book" / "runs"  # code/worked -> the checkout
-    return checkout if checkout.is_dir() else HERE / "recorded"
+    return _book() / "runs" if _book().is_dir() else HERE / "recorded"
 
 
 def names() -> list[str]:
@@ -84,7 +83,7 @@ def record(
     seconds = time.time() - started
     if seconds < 0:
         raise ValueError(f"run {name} started in the future: started={started} is not time.time()")
-    where = folder() if (HERE.parents[1] / "book").is_dir() else Path.cwd() / "runs"
+    where = folder() if _book().is_dir() else Path.cwd() / "runs"
     where.mkdir(parents=True, exist_ok=True)
     files = {key: f"{name}-{key}.svg" for key in figures or {}}
     for key, file in files.items():
@@ -150,6 +149,11 @@ def checksum(*tensors: Tensor) -> str:
         digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _book() -> Path:
+    """The book's folder, which only a checkout has: code/worked -> book."""
+    return HERE.parents[1] / "book"
 
 
 def _plain(value: Any) -> Any:
