@@ -1,0 +1,94 @@
+"""The errors that the book is there to catch, planted in copies: the build names chapter and claim."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Planted:
+    """An error in a file of the package, and the chapter, claim and unit tests that must fail for it."""
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+    chapter: str
+    claim: str
+    tests: str
+
+
+PLANTED = [
+    Planted(
+        name="noise scaled by 1 - sqrt(alpha_bar)",
+        file="code/worked/generative/schedule.py",
+        right="fit_to((1 - a).sqrt(), x0) * eps",
+        wrong="fit_to(1 - a.sqrt(), x0) * eps",
+        chapter="generative/closed-form",
+        claim="thm-closed-form",
+        tests="tests/generative/test_schedule.py",
+    ),
+    Planted(
+        name="posterior variance off by one step",
+        file="code/worked/generative/posterior.py",
+        right="variance = (1 - before) / (1 - alpha_bar) * beta",
+        wrong="variance = (1 - before) / (1 - alpha_bar) * schedule.beta[t - 2]",
+        chapter="generative/closed-form",
+        claim="thm-posterior",
+        tests="tests/generative/test_posterior.py",
+    ),
+    Planted(
+        name="W and W' swapped",
+        file="code/worked/graphs/layer.py",
+        right="_MessagePassing.apply(h, adjacency, W, W_prime)",
+        wrong="_MessagePassing.apply(h, adjacency, W_prime, W)",
+        chapter="graphs/equivariance",
+        claim="lem-matrix-form",
+        tests="tests/graphs/test_layer.py",
+    ),
+]
+
+
+@pytest.fixture(params=PLANTED, ids=lambda p: p.name)
+def planted(request, tmp_path) -> tuple[Planted, Path]:
+    """The error and a copy of the book that has it; pages that do not depend on it stay executed."""
+    error, root = request.param, tmp_path / "book"
+    left_out = shutil.ignore_patterns(".git", ".venv", "html", "doctrees", "__pycache__", ".*_cache")
+    shutil.copytree(ROOT, root, ignore=left_out)
+    file = root / error.file
+    text = file.read_text()
+    assert text.count(error.right) == 1, f"{error.file} no longer has {error.right!r} once: mend this test"
+    file.write_text(text.replace(error.right, error.wrong))
+    return error, root
+
+
+def run(root: Path, *command: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root / "code")},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_book_fails_and_names_chapter_and_claim(planted):
+    error, root = planted
+    result = run(root, "-m", "press", "build")
+    assert result.returncode == 1
+    assert f"{error.chapter}, cell" in result.stderr
+    assert f"claim {error.claim}" in result.stderr
+
+
+def test_the_unit_tests_fail(planted):
+    error, root = planted
+    result = run(root, "-m", "pytest", "-q", "-x", error.tests)
+    assert result.returncode == 1, result.stdout
+    assert "1 failed" in result.stdout
