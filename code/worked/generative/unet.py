@@ -69,7 +69,8 @@ class SelfAttention(nn.Module):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         tokens = rearrange(self.norm(x), "b c h w -> b (h w) c")
         q, k, v = rearrange(self.qkv(tokens), "b n (three m d) -> three b m n d", three=3, m=self.heads)
-        mixed = rearrange(F.scaled_dot_product_attention(q, k, v), "b m n d -> b n (m d)")
+        weights = (q @ k.mT / math.sqrt(q.shape[-1])).softmax(dim=-1)  # (b, m, n, n)
+        mixed = rearrange(weights @ v, "b m n d -> b n (m d)")
         return x + rearrange(self.out(mixed), "b (h w) c -> b c h w", h=x.shape[2])
 
 
