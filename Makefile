@@ -25,7 +25,7 @@ notebooks: book ## the clean notebooks, in _build/html/notebooks
 bench: $(READY) ## ours beside the library that does the same, in turn in one run
 	@for script in tests/bench/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
-full: $(READY) ## PART=generative: execute a part's chapters with real data, one after the other
+full: $(READY) ## PART=generative: execute a part (or all) with real data, one chapter after the other
 	WORKED_PROFILE=full $(BIN)/python -m press --jobs 1 execute $(PART)
 
 chapter: $(READY) ## PART=graphs NAME=my-chapter: begin a chapter

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from press.book import Book, BookError
+from press.book import PARTS, Book, BookError
 
 
 def build(book: Book, jobs: int) -> None:
@@ -30,11 +30,13 @@ def build(book: Book, jobs: int) -> None:
     print(f"the book is built in {time.perf_counter() - began:.0f} s: open {first.relative_to(book.root)}")
 
 
-def execute_pages(book: Book, paths: list[str], jobs: int) -> None:
+def execute_pages(book: Book, names: list[str], jobs: int) -> None:
+    """Execute pages named as PART/NAME, all of a part named as PART, or everything when none is named."""
     from press.execution import execute
 
     book.check()
-    execute(book, [book.page(path) for path in paths], jobs)
+    pages = [page for page in book.pages if page.part in names or not names]
+    execute(book, pages + [book.page(name) for name in names if name not in PARTS], jobs)
 
 
 def serve(book: Book, port: int) -> None:
@@ -53,7 +55,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("build", help=build.__doc__)
     pages = commands.add_parser("execute", help="execute these pages if they are out of date")
-    pages.add_argument("pages", nargs="+", metavar="PART/NAME")
+    pages.add_argument("pages", nargs="*", metavar="PART[/NAME]", help="a part or a page; none: all of them")
     commands.add_parser("serve", help="serve the built site").add_argument("--port", type=int, default=8000)
     begin = commands.add_parser("chapter", help="begin a chapter: a skeleton that already builds")
     begin.add_argument("part")

@@ -9,6 +9,7 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from press import figures
@@ -17,6 +18,8 @@ from press.expansion import expand
 from press.notebooks import BRANCH, write_notebook
 from press.stamps import dependencies, module_file, stamp
 from press.theme import setup_theme
+
+logger = logging.getLogger(__name__)
 
 
 def book_of(app: Sphinx) -> Book:
@@ -183,13 +186,14 @@ def visit_image(translator: nodes.NodeVisitor, node: nodes.image) -> None:
             node["alt"] = ""
         type(translator).visit_image(translator, node)
         return
+    alt = node.get("alt", "")
+    if not alt or alt.endswith(".svg"):  # MyST-NB falls back on the file's path
+        logger.warning("a figure without alt text: say in `mystnb: image: alt` what it shows", location=node)
     svg = source.read_text(encoding="utf-8")
     figures.write_pair(svg, Path(builder.outdir) / builder.imagedir, figures.name_of(svg))
     builder.images.pop(node["uri"], None)  # nobody shows the original
     width, height = figures.size(svg)
-    translator.body.append(
-        figures.pair(builder.imgpath, figures.name_of(svg), node.get("alt", ""), width, height)
-    )
+    translator.body.append(figures.pair(builder.imgpath, figures.name_of(svg), alt, width, height))
 
 
 def depart_image(translator: nodes.NodeVisitor, node: nodes.image) -> None:
