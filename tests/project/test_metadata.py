@@ -1,7 +1,9 @@
 """What the project says of itself in several files agrees."""
 
+import os
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -85,3 +87,14 @@ def test_the_commands_that_are_named_exist(page):
     named = set(re.findall(r"\bmake ([a-z]+)\b", "\n".join(re.findall(r"`[^`]+`|```[^`]+```", read(page)))))
     assert named
     assert named <= targets
+
+
+def test_the_readme_shows_what_its_code_prints():
+    text = read("README.md")
+    (code,) = re.findall(r"(?s)```python\n(.*?)```", text)
+    (shown,) = re.findall(r"(?s)```text\n(.*?)```", text)
+    env = os.environ | {"PYTHONPATH": str(ROOT / "code"), "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", env=env, check=True
+    )
+    assert done.stdout == shown
