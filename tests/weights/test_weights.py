@@ -52,6 +52,8 @@ def test_the_card_is_completed(folder):
     assert card["parameters"] == 10
     assert card["recipe"] == "tiny_recipe"
     text = (folder / "tiny.json").read_text()
+    weights.save("tiny", STATE, {**CARD, "parameters": 6, "sha256": "mine"})  # b is no parameter
+    assert weights.card("tiny") == {**card, "parameters": 6}
     weights.save("tiny", dict(reversed(STATE.items())), dict(reversed(CARD.items())))
     assert (folder / "tiny.json").read_text() == text
 
@@ -146,7 +148,7 @@ def test_the_shipped_weights():
     for name in files:
         state, card = weights.load(name), weights.card(name)
         assert not set(weights.CARD_KEYS) - card.keys()
-        assert sum(tensor.numel() for tensor in state.values()) == card["parameters"]
+        assert 0 < card["parameters"] <= sum(tensor.numel() for tensor in state.values())
         assert card["recipe"] == weights.RECIPES[name]
 
 

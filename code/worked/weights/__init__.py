@@ -75,8 +75,9 @@ def load(name: str) -> dict[str, Tensor]:
 
 
 def save(name: str, state: dict[str, Tensor], card: dict[str, Any]) -> Path:
-    """Write tensors and card; the checksum, the size and the number of parameters are filled in here.
+    """Write tensors and card; the checksum and the size are filled in here.
 
+    So is the number of parameters, unless the card gives it, because some tensors are none (statistics, say).
     The card needs the keys of CARD_KEYS. Raises ValueError if one is missing, if a tensor is not finite, or
     if all weights together would pass LIMIT.
     """
@@ -89,12 +90,12 @@ def save(name: str, state: dict[str, Tensor], card: dict[str, Any]) -> Path:
     if others + len(content) > LIMIT:
         raise ValueError(f"{name} has {len(content):,} bytes, the others {others:,}; the limit is {LIMIT:,}")
     full = {
+        "parameters": sum(value.numel() for value in state.values()),  # the card may know better
         **card,
         "name": name,
         "recipe": RECIPES.get(name),
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
-        "parameters": sum(value.numel() for value in state.values()),
     }
     text = json.dumps(full, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
     _write(FOLDER / f"{name}.safetensors", content)
