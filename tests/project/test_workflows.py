@@ -9,6 +9,7 @@ from pathlib import Path
 import playwright
 import pytest
 import yaml
+from press.extension import BRANCH
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -83,6 +84,15 @@ def test_the_gpu_runner_has_its_label_in_one_place_and_no_pull_request_reaches_i
     text = (ROOT / ".github/workflows/book-gpu.yml").read_text(encoding="utf-8")
     assert len(re.findall("runs-on:", text)) == 1
     assert set(yaml.safe_load(text)[True]) == {"schedule", "workflow_dispatch"}
+
+
+def test_the_branch_that_is_pushed_is_the_one_that_the_buttons_open():
+    text = (ROOT / ".github/workflows/publish.yml").read_text(encoding="utf-8")
+    assert f"HEAD:refs/heads/{BRANCH}\n" in text
+    assert (
+        BRANCH
+        in yaml.safe_load((ROOT / ".github/workflows/check.yml").read_text())[True]["push"]["branches-ignore"]
+    )
 
 
 SAFE = """
