@@ -294,5 +294,11 @@ class Book:
     def check(self) -> None:
         """Raise BookError with everything that is wrong in the chapters as written."""
         wrong = [line for page in self.pages for line in page.check(self.problems, self)]
+        owner: dict[str, str] = {}
+        for page in self.pages:
+            for label in sorted(page.labels):
+                if label in owner:
+                    wrong.append(f"{page.path}: the label {label} is taken: {owner[label]} has it")
+                owner[label] = page.path
         if wrong:
             raise BookError("\n".join(wrong))

@@ -58,6 +58,11 @@ def test_slips_in_a_chapter_are_named(sample, old, new, said):
     assert "graphs/one" in message
 
 
+def test_a_label_belongs_to_one_page(sample):
+    rewrite(sample, "book/graphs/two.md", "(ch-two)=", "(ch-one)=")
+    assert "graphs/two: the label ch-one is taken: graphs/one has it" in complaint(sample)
+
+
 def test_an_id_that_is_computed_cannot_be_checked(sample):
     rewrite(sample, "book/graphs/one.md", 'claim("thm-one"', 'claim("thm-" + "one"')
     assert "written out" in complaint(sample)
