@@ -258,7 +258,7 @@ class Book:
 
     @cached_property
     def problem_sets(self) -> dict[str, dict]:
-        """book/problems.yml: {"sets": name -> source, "problems": id -> {part, title, question}}."""
+        """book/problems.yml: {"sets": name -> {title, source}, "problems": id -> {part, title, question}}."""
         return yaml.safe_load((self.source / "problems.yml").read_text(encoding="utf-8"))
 
     @property

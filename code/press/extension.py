@@ -139,42 +139,31 @@ def source_of(file: Path, name: str) -> tuple[str, int, int]:
 def launch_buttons(
     app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document
 ) -> None:
-    """Colab, Binder and download: each opens the notebook that the press wrote, never the .md source."""
+    """Colab, Binder and download open the notebook that the press wrote, never the .md source."""
     book = book_of(app)
-    if doctree is None or pagename not in book.paths or not book.page(pagename).executes:
-        return
-    write_notebook(app, book, book.page(pagename), doctree)
-    file = f"{pagename}.ipynb"
-    links = [
-        (
-            "Colab",
-            f"https://colab.research.google.com/github/{book.slug}/blob/{BRANCH}/{file}",
-            "Run on Google Colab",
-        ),
-        (
-            "Binder",
-            f"https://mybinder.org/v2/gh/{book.slug}/{BRANCH}?urlpath=lab%2Ftree%2F{file}",
-            "Run on Binder",
-        ),
-        (".ipynb", context["pathto"](f"notebooks/{file}", 1), "Download the notebook, with its outputs"),
-    ]
-    buttons = [
-        {
-            "type": "link",
-            "text": text,
-            "url": url,
-            "tooltip": tip,
-            "label": f"launch-{text.strip('.').lower()}",
+    theirs = ("launch-buttons", "download-buttons")
+    buttons = [b for b in context.get("header_buttons", []) if b.get("label") not in theirs]
+    if doctree is not None and pagename in book.paths and book.page(pagename).executes:
+        write_notebook(app, book, book.page(pagename), doctree)
+        file = f"{pagename}.ipynb"
+        colab = f"https://colab.research.google.com/github/{book.slug}/blob/{BRANCH}/{file}"
+        binder = f"https://mybinder.org/v2/gh/{book.slug}/{BRANCH}?urlpath=lab%2Ftree%2F{file}"
+        links = [
+            ("Colab", colab, "Run on Google Colab"),
+            ("Binder", binder, "Run on Binder"),
+            (".ipynb", context["pathto"](f"notebooks/{file}", 1), "Download the notebook, with its outputs"),
+        ]
+        group = {
+            "type": "group",
+            "label": "launch-buttons",
+            "tooltip": "Run this page",
+            "buttons": [
+                {"type": "link", "text": text, "url": url, "tooltip": tip, "label": "launch"}
+                for text, url, tip in links
+            ],
         }
-        for text, url, tip in links
-    ]
-    kept = [
-        b
-        for b in context.get("header_buttons", [])
-        if b.get("label") not in ("launch-buttons", "download-buttons")
-    ]
-    group = {"type": "group", "label": "launch-buttons", "tooltip": "Run this page", "buttons": buttons}
-    context["header_buttons"] = [group, *kept]
+        buttons = [group, *buttons]
+    context["header_buttons"] = buttons
 
 
 def visit_image(translator: nodes.NodeVisitor, node: nodes.image) -> None:

@@ -33,8 +33,8 @@ def problems(book: Book) -> str:
         for problem, label in chapter["problems"].items():
             answered.setdefault(problem, []).append(link(book.page(chapter["path"]), label))
     lines = [f"{len(answered)} of {len(book.problems)} problems are answered so far.\n"]
-    for name, source in sets.items():
-        lines.append(f"## {name}: {source}\n")
+    for name, about in sets.items():
+        lines.append(f"## {name}: {about['title']}\n\nFrom: {about['source']}.\n")
         for problem, about in book.problems.items():
             if problem.split("-")[0] != name:
                 continue

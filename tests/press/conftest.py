@@ -72,7 +72,8 @@ FILES = {
     "pyproject.toml": '[project]\nname = "sample"\nversion = "0.1.0"\n',
     "requirements.txt": "",
     "book/problems.yml": (
-        "sets: {SSL: a set}\nproblems: {SSL-4: {part: graphs, title: One, question: What is it}}\n"
+        "sets: {SSL: {title: Graphs, source: a set}}\n"
+        "problems: {SSL-4: {part: graphs, title: One, question: What is it}}\n"
     ),
     "book/index.md": "# Sample\n",
     "book/graphs/one.md": CHAPTER.format(problems="SSL-4: thm-one", name="one", value=1, module="graphs.one"),
