@@ -89,7 +89,7 @@ class Erratum(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         label, title = self.options["label"], self.arguments[0]
         box = nodes.admonition(ids=[label], classes=["erratum"])
-        parsed, _ = self.state.inline_text(f"Erratum ({self.options['problem']}): {title}", self.lineno)
+        parsed, _ = self.state.inline_text(f"{self.options['problem']}: {title}", self.lineno)
         box += nodes.title("", "", *parsed)
         self.state.nested_parse(self.content, self.content_offset, box)
         self.env.get_domain("std").note_hyperlink_target(label, self.env.docname, label, title)

@@ -146,7 +146,8 @@ class Writer:
 
     def block_admonition(self, node: nodes.Element, depth: int) -> Iterator[str | CodeCell]:
         title, *body = node.children
-        yield quote("\n\n".join([f"**{self.content(title)}**", *self.strings(body, depth)]))
+        kind = "Erratum, " if "erratum" in node["classes"] else ""  # on the site the style sheet says it
+        yield quote("\n\n".join([f"**{kind}{self.content(title)}**", *self.strings(body, depth)]))
 
     def block_sidebar(self, node: nodes.sidebar, depth: int) -> Iterator[str]:
         """A note in the margin."""
