@@ -4,7 +4,6 @@ from itertools import pairwise
 import pytest
 import torch
 from torch.testing import assert_close
-
 from worked.generative.diffusion import (
     ancestral_sample,
     ddim_sample,
@@ -41,7 +40,9 @@ def slow_loss(network, x0, t, eps, schedule):
     total = 0.0
     for i in range(len(x0)):
         a = schedule.alpha_bar[t[i]].item()
-        xt = torch.tensor([math.sqrt(a) * x + math.sqrt(1 - a) * e for x, e in zip(x0[i], eps[i], strict=True)])
+        xt = torch.tensor(
+            [math.sqrt(a) * x + math.sqrt(1 - a) * e for x, e in zip(x0[i], eps[i], strict=True)]
+        )
         predicted = network(xt[None], t[i : i + 1])[0]
         total += sum((e.item() - p.item()) ** 2 for e, p in zip(eps[i], predicted, strict=True))
     return total / x0.numel()
@@ -67,7 +68,10 @@ def test_loss_of_silence_is_the_power_of_the_noise(rng):
 def test_the_exact_network_has_the_smallest_loss(rng):
     """E[eps | x_t] beats every rescaling of itself, by 4 standard errors of the paired difference."""
     n, schedule = 4000, linear(20, 0.01, 0.3)
-    x0, eps = 0.5 + 0.3 * torch.randn(n, 1, generator=rng, dtype=F64), torch.randn(n, 1, generator=rng, dtype=F64)
+    x0, eps = (
+        0.5 + 0.3 * torch.randn(n, 1, generator=rng, dtype=F64),
+        torch.randn(n, 1, generator=rng, dtype=F64),
+    )
     t, best = torch.randint(1, 21, (n,), generator=rng), exact(schedule, 0.5, 0.09)
 
     def losses(factor):
@@ -144,7 +148,7 @@ def test_data_in_one_point_come_out_exactly(rng):
 
 @pytest.mark.parametrize("which", ["beta", "posterior"])
 def test_gaussian_data_moments(which, rng):
-    """With a linear network mean and variance obey a recursion; with unit data and sigma^2 = beta: N(0, 1)."""
+    """A linear network makes mean and variance recursions; with unit data and sigma^2 = beta: N(0, 1)."""
     n, schedule = 40_000, linear(30, 0.01, 0.2)
     network = exact(schedule, 0.5, 1.0)
     sigma = schedule.beta.sqrt() if which == "beta" else None
@@ -235,7 +239,9 @@ def test_samplers_build_no_graph(rng):
 def their(kind, schedule, **config):
     """A scheduler of diffusers on our noise levels, in float64 (it keeps float32 tables)."""
     diffusers = pytest.importorskip("diffusers")
-    scheduler = getattr(diffusers, kind)(num_train_timesteps=schedule.T, timestep_spacing="trailing", **config)
+    scheduler = getattr(diffusers, kind)(
+        num_train_timesteps=schedule.T, timestep_spacing="trailing", **config
+    )
     scheduler.betas, scheduler.alphas = schedule.beta, 1 - schedule.beta
     scheduler.alphas_cumprod = schedule.alpha_bar[1:]
     for name in ("one", "final_alpha_cumprod"):

@@ -85,7 +85,7 @@ class UNet(nn.Module):
     Raises ValueError if height or width is not a multiple of 2^(levels - 1), or groups does not divide
     every width.
     Source: after Ho et al. 2020, arXiv:2006.11239, app. B; scale and shift by time as in Nichol &
-    Dhariwal 2021, arXiv:2102.09672, sec. 3.
+    Dhariwal 2021, arXiv:2102.09672, app. A.
     """
 
     def __init__(

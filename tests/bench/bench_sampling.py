@@ -1,0 +1,87 @@
+"""A whole sampling loop: ours beside diffusers' scheduler with the same network, in turn in one run.
+
+Run ``python tests/bench/bench_sampling.py``: one line with the medians and the median of the ratios, for DDIM;
+a second line has DDPM. The network takes most of the time and is the same on both sides; what can differ is the
+arithmetic around it. So the small U-Net of the chapter draws one 8x8 digit, the smallest loop of the book.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler
+from torch import Tensor
+from worked.generative.diffusion import ancestral_sample, ddim_sample, sampling_times
+from worked.generative.schedule import linear
+from worked.generative.unet import UNet
+
+T, STEPS, AIM = 200, 100, 0.9
+
+
+def contestants() -> dict[str, tuple[Callable[[], Tensor], Callable[[], Tensor]]]:
+    """Name -> (ours, theirs); each draws the same digit from the same noise."""
+    torch.manual_seed(0)
+    network = UNet(widths=(32, 64)).eval().requires_grad_(False)
+    torch.nn.init.normal_(network.out.weight, std=0.05)  # zero when new
+    schedule = linear(T, 5e-4, 0.1)
+    levels = {
+        "num_train_timesteps": T,
+        "trained_betas": schedule.beta.numpy(),
+        "timestep_spacing": "trailing",
+    }
+    x = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+
+    def ours_ddpm() -> Tensor:
+        return ancestral_sample(network, x, schedule, torch.Generator().manual_seed(2))[0]
+
+    def ours_ddim() -> Tensor:
+        return ddim_sample(network, x, schedule, sampling_times(T, STEPS), clip=1.0)[0]
+
+    @torch.no_grad()
+    def theirs(scheduler: DDPMScheduler | DDIMScheduler, steps: int, **options: object) -> Tensor:
+        scheduler.set_timesteps(steps)
+        sample = x
+        for t in scheduler.timesteps:
+            eps = network(sample, (t + 1).expand(len(sample)))  # their times start at 0
+            sample = scheduler.step(eps, t, sample, **options).prev_sample
+        return sample
+
+    ddpm = DDPMScheduler(**levels, clip_sample=False)
+    ddim = DDIMScheduler(**levels, clip_sample=True)
+    return {
+        "sampling, DDIM": (ours_ddim, lambda: theirs(ddim, STEPS, use_clipped_model_output=True)),
+        "sampling, DDPM": (ours_ddpm, lambda: theirs(ddpm, T, generator=torch.Generator().manual_seed(2))),
+    }
+
+
+def measure(
+    ours: Callable[[], Tensor], theirs: Callable[[], Tensor], rounds: int
+) -> tuple[float, float, float]:
+    """Median milliseconds of ours and of theirs, and the median ratio; both in each round, in alternating order."""
+    # float32 tables on their side, float64 rounded once on ours; hundreds of steps let the difference grow
+    torch.testing.assert_close(ours(), theirs(), rtol=1e-3, atol=1e-3)
+    times: dict[Callable, list[float]] = {ours: [], theirs: []}
+    for turn in range(rounds):
+        for run in (ours, theirs) if turn % 2 else (theirs, ours):
+            start = time.perf_counter()
+            run()
+            times[run].append(1e3 * (time.perf_counter() - start))
+    ratio = statistics.median(a / b for a, b in zip(times[ours], times[theirs], strict=True))
+    return statistics.median(times[ours]), statistics.median(times[theirs]), ratio
+
+
+def main(rounds: int = 15) -> float:
+    """Print the table line; return the median ratio."""
+    (first, pair), (second, other) = contestants().items()
+    mine, library, ratio = measure(*pair, rounds)
+    line = "{} | ours {:.2f} ms | diffusers {:.2f} ms | ratio {:.2f}"
+    print(line.format(first, mine, library, ratio), f"| aim {AIM}")
+    print(
+        "  beside it:", line.format(second, *measure(*other, rounds)), f"({torch.get_num_threads()} threads)"
+    )
+    return ratio
+
+
+if __name__ == "__main__":
+    main()
