@@ -103,6 +103,14 @@ def test_no_mirror(tiny, monkeypatch):
         module.download()
 
 
+def test_what_is_unpacked_is_checked_too(tiny, monkeypatch):
+    name = "t10k-labels-idx1-ubyte"
+    monkeypatch.setitem(module.FILES, name, (sha(b"other"), *module.FILES[name][1:]))
+    with pytest.raises(ChecksumError, match=f"want {sha(b'other')}"):
+        module.download()
+    assert not (module.folder() / name).exists()
+
+
 def test_missing_files_say_how_to_get_them(tiny):
     with pytest.raises(MissingData, match=r"mnist is not in (.|\n)*12 MB(.|\n)*worked.data download mnist"):
         mnist()

@@ -1,6 +1,7 @@
 """A download is whole and checked, or it is not there: against a server on this machine that misbehaves."""
 
 import hashlib
+import io
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -116,6 +117,7 @@ def test_a_server_that_cannot_resume_sends_all_again(server, tmp_path, refuses):
     server.ranges, server.refuses = False, refuses
     get(server, tmp_path / "file.bin")
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    assert server.asked == ["bytes=1000-", None][: 1 + refuses]
 
 
 @pytest.mark.parametrize("left", [b"x" * 1000, CONTENT + b"x", b"x" * len(CONTENT)])
@@ -136,6 +138,20 @@ def test_a_wrong_file_is_refused_and_leaves_nothing(server, tmp_path, content):
     server.content = content
     with pytest.raises(ChecksumError, match=f"want {SHA}"):
         get(server, tmp_path / "file.bin")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_without_end_is_cut_off(tmp_path):
+    class Endless(io.BytesIO):
+        status, headers, reads = 200, {}, 0
+
+        def read(self, _):
+            self.reads += 1
+            assert self.reads < 10
+            return CONTENT[: len(CONTENT) // 3]
+
+    with pytest.raises(ChecksumError):
+        fetch(URL, tmp_path / "file.bin", sha256=SHA, size=len(CONTENT), open_url=lambda _: Endless())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -84,8 +84,6 @@ def fetch(
         raise ValueError(f"downloads are https only, got {url}")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    if part.exists() and part.stat().st_size > size:
-        part.unlink()
     resumed = part.exists() and part.stat().st_size > 0
     if not resumed or part.stat().st_size < size:
         _receive(url, part, size, open_url)
