@@ -46,9 +46,8 @@
       if (event.key === "Escape" && nav.classList.contains("open")) { set(false); button.focus(); }
     });
     const here = nav.querySelector("[aria-current]");
-    if (here && nav.scrollHeight > nav.clientHeight) {
-      nav.scrollTop = here.getBoundingClientRect().top - nav.getBoundingClientRect().top - nav.clientHeight / 3;
-    }
+    const below = here ? here.getBoundingClientRect().bottom - nav.getBoundingClientRect().bottom : 0;
+    if (below > -40) nav.scrollTop = below + nav.clientHeight * 0.6;
   }
 
   /* ---- the section that is being read, in the contents ---- */
@@ -92,6 +91,19 @@
     open();
     addEventListener("beforeprint", () => all("details").forEach((d) => { d.dataset.was = d.open; d.open = true; }));
     addEventListener("afterprint", () => all("details").forEach((d) => { d.open = d.dataset.was === "true"; }));
+  }
+
+  /* ---- the word that opens a proof ---- */
+  function proofs() {
+    for (const first of all("div.proof.admonition > p:first-child")) {
+      const text = first.firstChild;
+      if (text?.nodeType !== Node.TEXT_NODE || !text.data.startsWith("Proof.")) continue;
+      const word = document.createElement("span");
+      word.className = "proof-word";
+      word.textContent = "Proof.";
+      text.data = text.data.slice(6);
+      first.prepend(word);
+    }
   }
 
   /* ---- copy buttons ---- */
@@ -146,7 +158,7 @@
     const roomy = matchMedia("(min-width: 1240px)").matches;
     for (const box of all(".text > section div.highlight, .text > section section div.highlight")) {
       const frame = box.closest(".cell, .source-listing") || box.parentElement;
-      if (frame.closest(".admonition, .cell_output, .margin, details.cite-this")) continue;
+      if (frame.closest(".admonition, .cell_output, .margin, details.cite-this") || box.closest("details:not([open])")) continue;
       frame.classList.remove("wide");
       const pre = box.querySelector("pre");
       if (roomy && pre && pre.scrollWidth > pre.clientWidth + 1) frame.classList.add("wide");
@@ -161,6 +173,7 @@
     all(".theme-switch").forEach((button) => button.addEventListener("click", switchColours));
     drawer();
     fold();
+    proofs();
     copyButtons();
     follow();
     settle();

@@ -10,25 +10,35 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 
-STYLES = (
-    "pygments.css",
-)  # of the extensions' style sheets, the ones a page keeps; book.css is linked by the template
-SCRIPTS = ("mathjax/",)  # of their scripts likewise; book.js is linked by the template
-UNUSED = ("scripts", "styles", "vendor/fontawesome", "locales", "images", "sbt-webpack-macros.html")
-UNUSED += (
-    "webpack-macros.html",
-    "sphinx-thebe.js",
-    "sphinx-thebe.css",
+STYLE = "pygments.css"  # the one style sheet of the extensions that a page keeps; the template links book.css
+MATHJAX = "vendor/mathjax/startup.js"  # their one script, on pages with formulas; it fetches its own parts
+UNUSED = (
     "_sphinx_javascript_frameworks_compat.js",
+    "images",
+    "locales",
+    "sbt-webpack-macros.html",
+    "scripts",
+    "sphinx-thebe.css",
+    "sphinx-thebe.js",
+    "styles",
+    "vendor/fontawesome",
+    "webpack-macros.html",
 )
 FIRST_USED = "source-serif-4-latin-wght-normal.woff2", "source-sans-3-latin-wght-normal.woff2"
 
 
 def setup_theme(app: Sphinx) -> None:
-    """Connect the handlers below; the numbers put them after those of the theme (501) and of the press (900)."""
+    """Connect the handlers below: one before MathJax looks for formulas (500), two after the press (900)."""
+    app.connect("html-page-context", note_formulas, priority=400)
     app.connect("html-page-context", add_navigation, priority=940)
     app.connect("html-page-context", keep_own_files, priority=950)
     app.connect("build-finished", remove_unused_files, priority=900)
+
+
+def note_formulas(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
+    """Formulas that stand in raw HTML (titles in a list of chapters) need MathJax as well."""
+    if 'class="math' in context.get("body", ""):
+        app.env.get_domain("math").data["has_equations"][pagename] = True
 
 
 def add_navigation(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
@@ -39,7 +49,6 @@ def add_navigation(app: Sphinx, pagename: str, templatename: str, context: dict,
     context["page_part"] = next(
         (entry for group in context["book_nav"] for entry in group["pages"] if entry["within"]), None
     )
-    context["math_on_page"] = any("mathjax/" in name(file) for file in context.get("script_files", []))
     context["first_fonts"] = FIRST_USED
 
 
@@ -93,15 +102,15 @@ def name(file) -> str:
 
 
 def keep_own_files(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
-    """Drop every style sheet and script that the templates do not need; configuration of MathJax stays."""
+    """Drop the style sheets and scripts that the templates do not need; MathJax and its settings stay."""
 
-    def configures_math(file) -> bool:
-        return "window.MathJax" in str(getattr(file, "attributes", {}).get("body", ""))
+    def mathematics(file) -> bool:
+        attributes = getattr(file, "attributes", {})
+        configures = "window.MathJax" in str(attributes.get("body", ""))
+        return configures or (name(file).endswith(MATHJAX) and "defer" in attributes)
 
-    context["css_files"] = [f for f in context["css_files"] if name(f).split("/")[-1] in STYLES]
-    context["script_files"] = [
-        f for f in context["script_files"] if any(s in name(f) for s in SCRIPTS) or configures_math(f)
-    ]
+    context["css_files"] = [file for file in context["css_files"] if name(file).endswith(STYLE)]
+    context["script_files"] = [file for file in context["script_files"] if mathematics(file)]
 
 
 def remove_unused_files(app: Sphinx, failure: Exception | None) -> None:
