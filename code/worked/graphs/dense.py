@@ -25,6 +25,7 @@ def _by_onednn(a: Tensor, b: Tensor) -> bool:
         and a.device.type == b.device.type == "cpu"
         and a.numel() > 0
         and b.numel() > 0
+        and a.is_contiguous()  # a transposed matrix would be copied first, and the gain is gone
         and not torch.is_grad_enabled()
         and torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
