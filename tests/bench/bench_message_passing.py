@@ -1,8 +1,8 @@
 """Message passing, forward and backward: ours beside PyTorch Geometric's GraphConv, in turn in one run.
 
 Run ``python tests/bench/bench_message_passing.py``: one line with the medians and the median of the ratios,
-against the faster of the library's edge-list and sparse paths. A second line has the slower of the two and the
-library's EdgeIndex, which keeps a transpose too.
+against the faster of the library's edge-list and sparse paths. A second line has the slower of the two and
+the library's EdgeIndex, which keeps a transpose too.
 """
 
 import statistics
