@@ -176,6 +176,7 @@ def run_page(book: Book, page: Page, stamp: str, progress: Progress) -> tuple[No
         kernel_name="python3",
         extra_arguments=["--log-level=ERROR"],  # else every kernel warns that it listens on localhost
         timeout=CELL_LIMIT[book.profile],
+        startup_timeout=300,  # a busy machine may need more than the usual minute to start a kernel
         record_timing=False,  # it would go into the cells' metadata, which the cache compares
         resources={"metadata": {"path": str(page.file.parent)}},
         on_cell_execute=note,
@@ -197,8 +198,8 @@ def run_page(book: Book, page: Page, stamp: str, progress: Progress) -> tuple[No
     began = time.perf_counter()
     try:
         asyncio.run(client.async_execute(env=environment))
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        raise PageFailed(failure(page, measured, error)) from error
+    except (CellExecutionError, CellTimeoutError, DeadKernelError, RuntimeError) as error:
+        raise PageFailed(failure(page, measured, error)) from error  # RuntimeError: no kernel came up
     finally:
         progress.at.pop(page.path, None)
     seconds = time.perf_counter() - began
