@@ -1,8 +1,8 @@
 """A whole sampling loop: ours beside diffusers' scheduler with the same network, in turn in one run.
 
-Run ``python tests/bench/bench_sampling.py``: one line with the medians and the median of the ratios, for DDIM;
-a second line has DDPM. The network takes most of the time and is the same on both sides; what can differ is the
-arithmetic around it. So the small U-Net of the chapter draws one 8x8 digit, the smallest loop of the book.
+Run ``python tests/bench/bench_sampling.py``: one line with the medians and the median of the ratios, for
+DDIM; a second line has DDPM. The network takes most of the time and is the same on both sides; what can differ
+is the arithmetic around it. So a small U-Net draws one 8x8 digit, the smallest loop of the book.
 """
 
 import statistics
@@ -58,7 +58,7 @@ def contestants() -> dict[str, tuple[Callable[[], Tensor], Callable[[], Tensor]]
 def measure(
     ours: Callable[[], Tensor], theirs: Callable[[], Tensor], rounds: int
 ) -> tuple[float, float, float]:
-    """Median milliseconds of ours and of theirs, and the median ratio; both in each round, in alternating order."""
+    """Median milliseconds of ours and of theirs, and the median ratio; both in turn in each round."""
     # float32 tables on their side, float64 rounded once on ours; hundreds of steps let the difference grow
     torch.testing.assert_close(ours(), theirs(), rtol=1e-3, atol=1e-3)
     times: dict[Callable, list[float]] = {ours: [], theirs: []}

@@ -33,7 +33,7 @@ def train_network(
     images: Float[Tensor, "n c h w"],
     *,
     widths: tuple[int, ...] = WIDTHS,
-    steps: int = 11_500,
+    steps: int = 10_500,
     horizon: int = 13_000,
     cooldown: int = 1_500,
     batch: int = 64,

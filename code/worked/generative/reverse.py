@@ -85,7 +85,7 @@ def gap_to_gaussian(law: Mixture, points: int = 1001, reach: float = 9.0) -> Flo
 
 
 def mean_gap(data: Mixture, schedule: Schedule, t: int, s: int, points: int = 201) -> float:
-    """`gap_to_gaussian` of q(x_s | x_t), averaged over x_t, for s < t: the error of a Gaussian reverse step."""
+    """`gap_to_gaussian` of q(x_s | x_t), s < t, averaged over x_t: what a Gaussian reverse step costs."""
     before, after = (float(schedule.alpha_bar[i]) for i in (s, t))
     arrives = data.noised(after)
     mean, variance = (float(x) for x in arrives.moments())
