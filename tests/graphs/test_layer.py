@@ -113,13 +113,13 @@ def test_rejects(path):
     for args, message in [
         ((torch.ones(4, 2), a, w, w), r"h: want shape \(3, d\).*got \(4, 2\)"),
         ((h.long(), a, w, w), r"h: want float32 or float64, got torch.int64"),
-        ((h, a, torch.ones(3, 4), w), r"W: want shape \(2, e\).*got \(3, 4\)"),
-        ((h, a, w, torch.ones(2, 5)), r"W_prime: want shape \(2, e\).*got \(2, 5\), W has \(2, 4\)"),
+        ((h, a, torch.ones(3, 4), w), r"W: want shape \(2, k\).*got \(3, 4\)"),
+        ((h, a, w, torch.ones(2, 5)), r"W_prime: want shape \(2, k\).*got \(2, 5\), W has \(2, 4\)"),
         ((h, a, w.double(), w), r"W: want torch.float32.*got torch.float64"),
     ]:
         with pytest.raises(ValueError, match=message):
             message_passing(*args)
-    with pytest.raises(ValueError, match="d=0, e=2"):
+    with pytest.raises(ValueError, match="d=0, k=2"):
         MessagePassing(0, 2)
 
 

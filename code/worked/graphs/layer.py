@@ -10,8 +10,8 @@ from worked.graphs.dense import product
 
 
 def message_passing(
-    h: Float[Tensor, "n d"], adjacency: Adjacency, W: Float[Tensor, "d e"], W_prime: Float[Tensor, "d e"]
-) -> Float[Tensor, "n e"]:
+    h: Float[Tensor, "n d"], adjacency: Adjacency, W: Float[Tensor, "d k"], W_prime: Float[Tensor, "d k"]
+) -> Float[Tensor, "n k"]:
     r"""The layer before its activation, for all nodes at once. Linear in h, in W and in W'.
 
     .. math:: S = H W + A H W', \qquad s_v = h_v W + \sum_{u \in N(v)} h_u W'
@@ -26,7 +26,7 @@ def message_passing(
     check_features(h, adjacency)
     for name, weight in (("W", W), ("W_prime", W_prime)):
         if weight.ndim != 2 or len(weight) != h.shape[1] or weight.shape != W.shape:
-            want = f"({h.shape[1]}, e) with one e for both weights"
+            want = f"({h.shape[1]}, k) with one k for both weights"
             raise ValueError(f"{name}: want shape {want}, got {tuple(weight.shape)}, W has {tuple(W.shape)}")
         if weight.dtype != h.dtype:
             raise ValueError(f"{name}: want {h.dtype}, the type of h, got {weight.dtype}")
@@ -43,10 +43,10 @@ class _MessagePassing(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, h, adjacency, W, W_prime):
-        d, e = W.shape
+        d, k = W.shape
         ctx.adjacency = adjacency
         a = adjacency.matrix(h.dtype)
-        if d <= e:
+        if d <= k:
             a_h = torch.mm(a, h)  # (n, d)
             ctx.save_for_backward(h, a_h, W, W_prime)
             return product(h, W).add_(product(a_h, W_prime))
@@ -70,7 +70,7 @@ class _MessagePassing(torch.autograd.Function):
             if need_h:
                 grad_h.addmm_(a_transposed, product(grad, W_prime.T))
         elif need_h or need_W_prime:
-            a_grad = torch.mm(a_transposed, grad)  # (n, e)
+            a_grad = torch.mm(a_transposed, grad)  # (n, k)
             if need_W_prime:
                 grad_W_prime = product(h.T, a_grad)
             if need_h:
@@ -79,20 +79,20 @@ class _MessagePassing(torch.autograd.Function):
 
 
 class MessagePassing(nn.Module):
-    """The layer with its own W and W' (both d x e), drawn uniformly within +-1/sqrt(d) by the generator.
+    """The layer with its own W and W' (both d x k), drawn uniformly within +-1/sqrt(d) by the generator.
 
     No activation and no bias: sigma stands where the layer is used.
-    Raises ValueError unless d and e are at least 1.
+    Raises ValueError unless d and k are at least 1.
     """
 
     def __init__(
-        self, d: int, e: int, *, generator: torch.Generator | None = None, dtype: torch.dtype | None = None
+        self, d: int, k: int, *, generator: torch.Generator | None = None, dtype: torch.dtype | None = None
     ) -> None:
         super().__init__()
-        if d < 1 or e < 1:
-            raise ValueError(f"need at least one feature in and out, got d={d}, e={e}")
-        draws = torch.rand(2, d, e, generator=generator, dtype=dtype) * 2 - 1
+        if d < 1 or k < 1:
+            raise ValueError(f"need at least one feature in and out, got d={d}, k={k}")
+        draws = torch.rand(2, d, k, generator=generator, dtype=dtype) * 2 - 1
         self.W, self.W_prime = (nn.Parameter(draw / d**0.5) for draw in draws)
 
-    def forward(self, h: Float[Tensor, "n d"], adjacency: Adjacency) -> Float[Tensor, "n e"]:
+    def forward(self, h: Float[Tensor, "n d"], adjacency: Adjacency) -> Float[Tensor, "n k"]:
         return message_passing(h, adjacency, self.W, self.W_prime)
