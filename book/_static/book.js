@@ -6,14 +6,14 @@
 
   /* ---- light, dark, or as the system says ---- */
   const system = matchMedia("(prefers-color-scheme: dark)");
-  const choices = { auto: ["Auto", "as the system says"], light: ["Light", "light"], dark: ["Dark", "dark"] };
+  const choices = { auto: "Auto", light: "Light", dark: "Dark" };
 
   function colours(choice) {
     root.dataset.choice = choice;
     root.dataset.theme = choice === "dark" || (choice === "auto" && system.matches) ? "dark" : "light";
     for (const button of all(".theme-switch")) {
-      button.setAttribute("aria-label", `Colours: ${choices[choice][1]}`);
-      button.querySelector(".theme-switch__word").textContent = choices[choice][0];
+      button.setAttribute("aria-label", `${choices[choice]} colours: change`);
+      button.querySelector(".theme-switch__word").textContent = choices[choice];
       button.querySelector(".icon").className = `icon icon-${choice}`;
     }
   }
@@ -80,6 +80,7 @@
       details.append(summary, ...box.childNodes);
       box.replaceWith(details);
     }
+    for (const summary of all("details.hide > summary")) summary.removeAttribute("aria-label"); /* its text says it */
     const open = () => {
       const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
       if (!target) return;
@@ -103,6 +104,22 @@
       word.textContent = "Proof.";
       text.data = text.data.slice(6);
       first.prepend(word);
+    }
+  }
+
+  /* ---- a formula and the punctuation that touches it stay on one line ---- */
+  function bindPunctuation() {
+    for (const formula of all(".text mjx-container:not([display=true])")) {
+      const holder = formula.closest("span.math") || formula;
+      const before = holder.previousSibling?.nodeType === Node.TEXT_NODE && /[([“‘]+$/.exec(holder.previousSibling.data);
+      const after = holder.nextSibling?.nodeType === Node.TEXT_NODE && /^[.,;:!?)\]”’]+/.exec(holder.nextSibling.data);
+      if (!before && !after) continue;
+      const span = document.createElement("span");
+      span.className = "unbroken";
+      holder.before(span);
+      if (before) { span.previousSibling.data = span.previousSibling.data.slice(0, before.index); span.append(before[0]); }
+      span.append(holder);
+      if (after) { span.nextSibling.data = span.nextSibling.data.slice(after[0].length); span.append(after[0]); }
     }
   }
 
@@ -136,7 +153,7 @@
   const scrolling = [
     [".text pre", "Code"],
     [".pst-scrollable-table-container, .text .output.text_html, .claim-scroll", "Table"],
-    [".text mjx-container[display=true]", "Formula"],
+    [".text mjx-container:is([display=true], .scrolls)", "Formula"],
   ];
 
   function reachable() {
@@ -165,7 +182,18 @@
     }
   }
 
-  function settle() { widen(); reachable(); }
+  /* ---- a formula in the text that is wider than the column scrolls by itself ---- */
+  function shortenFormulas() {
+    const formulas = all(".text mjx-container:not([display=true])");
+    for (const formula of formulas) formula.classList.remove("scrolls");
+    const wide = formulas.filter((formula) => {
+      const column = formula.closest("p, li, td, th, dd, h1, h2, h3, h4, figcaption, div");
+      return column && column.clientWidth > 0 && formula.getBoundingClientRect().width > column.clientWidth;
+    });
+    for (const formula of wide) formula.classList.add("scrolls");
+  }
+
+  function settle() { widen(); shortenFormulas(); reachable(); }
 
   function start() {
     colours(root.dataset.choice || "auto");
@@ -181,7 +209,7 @@
     addEventListener("resize", () => { clearTimeout(wait); wait = setTimeout(settle, 150); });
     document.addEventListener("toggle", settle, true);
     document.fonts?.ready.then(settle);
-    window.MathJax?.startup?.promise?.then(() => { settle(); root.dataset.math = "done"; });
+    window.MathJax?.startup?.promise?.then(() => { bindPunctuation(); settle(); root.dataset.math = "done"; });
     document.addEventListener("keydown", (event) => {
       if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
       if (event.target.closest("input, textarea, select, [contenteditable]")) return;

@@ -99,6 +99,8 @@ def chapter_list(book: Book, page: Page, argument: str) -> tuple[str, list[Path]
             f'<span class="chapter-list__meta">{about["minutes"]} min · {", ".join(about["problems"])}</span>'
             f'<ul class="chapter-list__objectives">{objectives}</ul></li>'
         )
+    if not items:
+        return "None is written yet. The questions below say what the part will answer.", []
     return f'```{{raw}} html\n<ol class="chapter-list">{"".join(items)}</ol>\n```', [c.file for c in chapters]
 
 

@@ -21,7 +21,9 @@ def title_html(page: Page) -> str:
 
 def link(chapter: Page, label: str, title: str = "") -> str:
     """A link from a page of reference/ to a label, which may be a theorem's (MyST links only to headings)."""
-    shown = html.escape(title) or title_html(chapter)
+    shown = html.escape(title) or title_html(chapter).replace(
+        "\\", "\\\\"
+    )  # Markdown takes one backslash away
     return f'<a class="reference internal" href="../{chapter.path}.html#{label}">{shown}</a>'
 
 

@@ -29,16 +29,35 @@ FIRST_USED = "source-serif-4-latin-wght-normal.woff2", "source-sans-3-latin-wght
 
 def setup_theme(app: Sphinx) -> None:
     """Connect the handlers below: one before MathJax looks for formulas (500), two after the press (900)."""
+    app.connect("config-inited", drop_general_indices)
     app.connect("html-page-context", note_formulas, priority=400)
+    app.connect("html-page-context", drop_withdrawn_roles, priority=930)
     app.connect("html-page-context", add_navigation, priority=940)
     app.connect("html-page-context", keep_own_files, priority=950)
     app.connect("build-finished", remove_unused_files, priority=900)
 
 
+def drop_general_indices(app: Sphinx, config) -> None:
+    """No alphabetical index: the reference pages and the search do that better, and no page links to it."""
+    config.html_use_index = config.html_domain_indices = False
+
+
 def note_formulas(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
-    """Formulas that stand in raw HTML (titles in a list of chapters) need MathJax as well."""
-    if 'class="math' in context.get("body", ""):
+    """Formulas in raw HTML (titles in a list of chapters) and in neighbours' titles need MathJax as well."""
+    around = [context.get(side) or {} for side in ("prev", "next")]
+    shown = [context.get("body", ""), *(page.get("title", "") for page in around)]
+    if any('class="math' in part for part in shown):
         app.env.get_domain("math").data["has_equations"][pagename] = True
+
+
+def drop_withdrawn_roles(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
+    """Docutils gives bibliographies roles that ARIA has withdrawn, in lists that are then without items."""
+    plain = {
+        ' role="doc-biblioentry"': "",
+        '<div role="list" class="citation-list">': '<div class="citation-list">',
+    }
+    for marked, unmarked in plain.items():
+        context["body"] = context.get("body", "").replace(marked, unmarked)
 
 
 def add_navigation(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
