@@ -1,7 +1,7 @@
 """A whole sampling loop: ours beside diffusers' scheduler with the same network, in turn in one run.
 
 Run ``python tests/bench/bench_sampling.py``: one line with the medians and the median of the ratios, for
-DDIM; a second line has DDPM. The network takes most of the time and is the same on both sides; what can differ
+DDIM; a second line has DDPM. The network takes most of the time and is the same on both sides; what differs
 is the arithmetic around it. So a small U-Net draws one 8x8 digit, the smallest loop of the book.
 """
 

@@ -5,7 +5,7 @@ features of the 60,000 training images, and of each tenth of the test images. Th
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -50,7 +50,9 @@ class DigitClassifier(nn.Module):
 
 
 @torch.no_grad()
-def in_pieces(function: nn.Module, x: Float[Tensor, "n ..."], size: int = 500) -> Float[Tensor, "n d"]:
+def in_pieces(
+    function: Callable[[Tensor], Tensor], x: Float[Tensor, "n ..."], size: int = 500
+) -> Float[Tensor, "n d"]:
     """function(x), computed on `size` rows at a time."""
     return torch.cat([function(piece) for piece in x.split(size)])
 

@@ -131,7 +131,7 @@ def quality(images: Float[Tensor, "n 1 28 28"]) -> dict[str, Any]:
     ceiling, found = distance(noise), distance(images)
     counts = in_pieces(classifier, images).argmax(dim=1).bincount(minlength=10)
     return {
-        "shares": (counts / len(images)).tolist(),
+        "shares": (counts.double() / len(images)).tolist(),
         "frechet": found,
         "floor": floor,
         "floor_least": min(floors),
