@@ -109,6 +109,8 @@ def test_checksum_sees_values_shape_and_type(rng):
     others = [x + 1e-6, x.T, x.reshape(-1), x.double(), x[:2]]
     assert len({runs.checksum(other) for other in [x, *others]}) == 6
     assert runs.checksum(x, x) != runs.checksum(x)
+    zeros = torch.zeros(3)
+    assert runs.checksum(zeros) != runs.checksum(zeros.int())  # the same bytes
 
 
 def git(folder, *words):
