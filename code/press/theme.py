@@ -4,6 +4,7 @@ The templates in book/_templates replace the theme's, the styles and the script 
 its assets: a page then loads no framework (about 2 MB of it), and nothing from another host.
 """
 
+import re
 from pathlib import Path
 
 from docutils import nodes
@@ -31,7 +32,7 @@ def setup_theme(app: Sphinx) -> None:
     """Connect the handlers below: one before MathJax looks for formulas (500), two after the press (900)."""
     app.connect("config-inited", drop_general_indices)
     app.connect("html-page-context", note_formulas, priority=400)
-    app.connect("html-page-context", drop_withdrawn_roles, priority=930)
+    app.connect("html-page-context", mend_markup, priority=930)
     app.connect("html-page-context", add_navigation, priority=940)
     app.connect("html-page-context", keep_own_files, priority=950)
     app.connect("build-finished", remove_unused_files, priority=900)
@@ -50,14 +51,14 @@ def note_formulas(app: Sphinx, pagename: str, templatename: str, context: dict, 
         app.env.get_domain("math").data["has_equations"][pagename] = True
 
 
-def drop_withdrawn_roles(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
-    """Docutils gives bibliographies roles that ARIA has withdrawn, in lists that are then without items."""
-    plain = {
-        ' role="doc-biblioentry"': "",
-        '<div role="list" class="citation-list">': '<div class="citation-list">',
-    }
-    for marked, unmarked in plain.items():
-        context["body"] = context.get("body", "").replace(marked, unmarked)
+def mend_markup(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
+    """Rubrics become headings (that count no section); bibliographies lose roles that ARIA has withdrawn."""
+    body = context.get("body", "")
+    body = re.sub(r'<p class="rubric">(.*?)</p>', r'<h2 class="rubric">\1</h2>', body)
+    body = body.replace(' role="doc-biblioentry"', "")
+    body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+    if body:
+        context["body"] = body
 
 
 def add_navigation(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:

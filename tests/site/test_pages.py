@@ -15,8 +15,8 @@ AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 WIDTHS = {"phone": 375, "desk": 1440}
 BUDGET = 1_500_000  # bytes that a page loads, as they lie on the disk, pictures that load later left out
 VIEWS = (("desk", "light"), ("desk", "dark"), ("phone", "dark"), ("phone", "light"))
-# No rule of axe is excused: the templates are the book's own. Contrast depends on the colours alone, all other
-# rules on the width alone, so three runs see what all four views would show.
+# No rule of axe is excused: the templates are the book's own. Contrast depends on the colours alone, all
+# other rules on the width alone, so three runs see what all four views would show.
 CONTRAST = "color-contrast"
 AXE_RULES = {
     ("phone", "light"): {"rules": {CONTRAST: {"enabled": False}}},
