@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from collections.abc import Iterator
 
 from press import ledger
 from press.book import Book, Page
@@ -50,8 +51,9 @@ def problems(book: Book) -> str:
     return "\n".join(lines)
 
 
-def number(value: float | str) -> str:
-    return f"{value:.3g}" if isinstance(value, float | int) else value
+def number(value: object) -> object:
+    """Three digits of a measured number; anything else as it is."""
+    return f"{value:.3g}" if isinstance(value, float) else value
 
 
 def cell(text: str) -> str:
@@ -105,25 +107,31 @@ def errata(book: Book) -> str:
 
 
 def runs(book: Book) -> str:
-    """Every recorded run: what it measured, and where the numbers come from."""
+    """Every recorded run: where its numbers come from, and what they are."""
     lines = []
     for file in sorted((book.source / "runs").glob("*.json")):
         record = json.loads(file.read_text(encoding="utf-8"))
-        lines.append(f"## {file.stem}\n")
-        lines.append("| | |\n|---|---|")
-        for key, value in record.items():
-            lines.append(f"| {key.replace('_', ' ')} | {cell(flat(value))} |")
-        lines.append("")
+        metrics = dict(rows(record.pop("metrics")))
+        for title, table in ((record.pop("name"), dict(rows(record))), ("Measured", metrics)):
+            heading = f"## {title}" if title != "Measured" else "**Measured**"
+            lines.append(f"{heading}\n\n| what | value |\n|---|---|")
+            lines += [f"| {cell(key)} | {cell(value)} |" for key, value in table.items()]
+            lines.append("")
     return "\n".join(lines) or "None so far."
 
 
-def flat(value: object) -> str:
-    """A value of a record as one line of text."""
-    if isinstance(value, dict):
-        return ", ".join(f"{k}: {flat(v)}" for k, v in value.items())
-    if isinstance(value, list):
-        return ", ".join(flat(v) for v in value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def rows(record: dict, above: str = "") -> Iterator[tuple[str, str]]:
+    """A nested record as (name, value) in words; a long series by its length and ends."""
+    for key, value in record.items():
+        name = f"{above}{key}".replace("_", " ")
+        if isinstance(value, dict):
+            yield from rows(value, f"{name}, ")
+        elif isinstance(value, list) and len(value) > 12:
+            yield name, f"{len(value)} values, from {number(value[0])} to {number(value[-1])}"
+        elif isinstance(value, list):
+            yield name, ", ".join(str(number(item)) for item in value)
+        else:
+            yield name, str(number(value))
 
 
 VIEWS = {"problems": problems, "claims": claims, "errata": errata, "runs": runs, "costs": costs}
