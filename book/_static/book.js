@@ -195,6 +195,18 @@
 
   function settle() { widen(); shortenFormulas(); reachable(); }
 
+  /* ---- titles among the search's results: a formula as its letters ---- */
+  function plainResults() {
+    const results = document.getElementById("search-results");
+    if (!results) return;
+    new MutationObserver(() => {
+      for (const link of all("li > a", results)) {
+        const plain = link.textContent.replace(/\\\((.*?)\\\)/g, "$1");
+        if (plain !== link.textContent) link.textContent = plain;
+      }
+    }).observe(results, { childList: true, subtree: true });
+  }
+
   function start() {
     colours(root.dataset.choice || "auto");
     system.addEventListener("change", () => colours(root.dataset.choice));
@@ -202,6 +214,7 @@
     drawer();
     fold();
     proofs();
+    plainResults();
     copyButtons();
     follow();
     settle();

@@ -52,9 +52,14 @@ def note_formulas(app: Sphinx, pagename: str, templatename: str, context: dict, 
 
 
 def mend_markup(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
-    """Rubrics become headings (that count no section); bibliographies lose roles that ARIA has withdrawn."""
+    """Three things that Sphinx, docutils and Pygments write otherwise.
+
+    Rubrics become headings that count no section, bibliographies lose roles that ARIA has withdrawn, code
+    loses the marks of what has the colour of plain text anyway (a third of the page of a chapter).
+    """
     body = context.get("body", "")
     body = re.sub(r'<p class="rubric">(.*?)</p>', r'<h2 class="rubric">\1</h2>', body)
+    body = re.sub(r'<span class="(?:n|nn|o|p|w)">([^<]*)</span>', r"\1", body)
     body = body.replace(' role="doc-biblioentry"', "")
     body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
     if body:
