@@ -180,6 +180,11 @@
       const pre = box.querySelector("pre");
       if (roomy && pre && pre.scrollWidth > pre.clientWidth + 1) frame.classList.add("wide");
     }
+    for (const note of all("aside.margin")) { /* a note before wide code moves up, beside the paragraph it belongs to */
+      const beside = note.previousElementSibling;
+      const blocked = roomy && note.nextElementSibling?.classList.contains("wide") && beside?.tagName === "P";
+      note.style.marginTop = blocked ? `${-beside.offsetHeight - 12}px` : "";
+    }
   }
 
   /* ---- a formula in the text that is wider than the column scrolls by itself ---- */
@@ -188,7 +193,7 @@
     for (const formula of formulas) formula.classList.remove("scrolls");
     const wide = formulas.filter((formula) => {
       const column = formula.closest("p, li, td, th, dd, h1, h2, h3, h4, figcaption, div");
-      return column && column.clientWidth > 0 && formula.getBoundingClientRect().width > column.clientWidth;
+      return column && column.clientWidth > 0 && (formula.closest(".unbroken") || formula).getBoundingClientRect().width > column.clientWidth - 4;
     });
     for (const formula of wide) formula.classList.add("scrolls");
   }
