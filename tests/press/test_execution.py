@@ -111,30 +111,25 @@ def test_a_cell_that_raises_is_named(sample):
 
 def test_ctrl_c_keeps_finished_pages_and_leaves_no_kernel(sample):
     edit(sample / "book/graphs/two.md", "2 * value()", "import time; time.sleep(600)")
-    press = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "press",
-            "--root",
-            sample,
-            "--jobs",
-            "2",
-            "execute",
-            "graphs/one",
-            "graphs/two",
-        ],
+    command = ["-m", "press", "--root", sample, "--jobs", "2", "execute", "graphs/one", "graphs/two"]
+    with subprocess.Popen(
+        [sys.executable, *command],
         env=os.environ | {"PYTHONPATH": str(CODE)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    for line in press.stdout:
-        if "graphs/one" in line and "s," in line:
-            break
-    time.sleep(0.5)
-    press.send_signal(signal.SIGINT)
-    rest, _ = press.communicate(timeout=30)
+        # A shell that runs these tests in the background has them ignore Ctrl-C, and the child would inherit it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as press:
+        for line in press.stdout:
+            if "graphs/one" in line and "s," in line:
+                break
+        time.sleep(0.5)
+        press.send_signal(signal.SIGINT)
+        try:
+            rest, _ = press.communicate(timeout=60)
+        finally:
+            press.kill()
     assert press.returncode == 130
     assert "1 finished pages are kept" in rest
     assert stale(sample) == ["graphs/two"]
