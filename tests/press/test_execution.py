@@ -118,7 +118,7 @@ def test_ctrl_c_keeps_finished_pages_and_leaves_no_kernel(sample):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # A shell that runs these tests in the background has them ignore Ctrl-C, and the child would inherit it.
+        # a shell that runs the tests in the background lets them ignore Ctrl-C, and the child inherits it
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as press:
         for line in press.stdout:
