@@ -84,12 +84,15 @@ def gap_to_gaussian(law: Mixture, points: int = 1001, reach: float = 9.0) -> Flo
     return 0.5 * torch.trapezoid((law.density(y) - normal(y, mean, variance)).abs(), y)
 
 
-def mean_gap(data: Mixture, schedule: Schedule, t: int, s: int, points: int = 201) -> float:
-    """`gap_to_gaussian` of q(x_s | x_t), s < t, averaged over x_t: what a Gaussian reverse step costs."""
+def mean_gap(data: Mixture, schedule: Schedule, t: int, s: int, points: int = 201, grid: int = 1001) -> float:
+    """`gap_to_gaussian` of q(x_s | x_t), s < t, averaged over x_t: what a Gaussian reverse step costs.
+
+    The average takes `points` values of x_t, each gap an integral over `grid` values of x_s.
+    """
     before, after = (float(schedule.alpha_bar[i]) for i in (s, t))
     arrives = data.noised(after)
     mean, variance = (float(x) for x in arrives.moments())
     xt = mean + variance**0.5 * torch.linspace(-5, 5, points, dtype=torch.float64)
     share = arrives.density(xt)
-    gaps = gap_to_gaussian(data.noised(before).reversed(xt, 1 - after / before))
+    gaps = gap_to_gaussian(data.noised(before).reversed(xt, 1 - after / before), points=grid)
     return float((share * gaps).sum() / share.sum())
