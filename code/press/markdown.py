@@ -11,6 +11,8 @@ from urllib.parse import urljoin
 
 from docutils import nodes
 
+from press.book import BookError
+
 
 @dataclass(frozen=True)
 class CodeCell:
@@ -59,7 +61,8 @@ class Writer:
         elif isinstance(node, nodes.Inline | nodes.Text):
             yield self.inline(node)
         else:
-            raise NotImplementedError(f"no Markdown for a {type(node).__name__}: add it to press.markdown")
+            kind = type(node).__name__
+            raise BookError(f"notebooks have no Markdown for a {kind}: teach it to code/press/markdown.py")
 
     def block_title(self, node: nodes.title, depth: int) -> Iterator[str]:
         yield f"{'#' * max(depth, 1)} {self.content(node)}"

@@ -2,8 +2,9 @@
 
 import pytest
 from docutils.core import publish_doctree
-from press import figures
+from press import figures, ledger
 from press.book import Book, BookError
+from press.execution import execute
 from press.markdown import Writer, escape
 from press.skeleton import begin_chapter
 
@@ -54,6 +55,11 @@ def test_prose_becomes_plain_markdown():
     assert markdown(".. math:: a^2 + b^2") == "$$\na^2 + b^2\n$$"
 
 
+def test_a_node_without_markdown_is_named():
+    with pytest.raises(BookError, match="no Markdown for a line_block"):
+        markdown("| a line\n| of verse")
+
+
 def test_characters_that_markdown_would_take_are_escaped():
     assert escape("a_b * c < d $1 [x]") == r"a\_b \* c \< d \$1 \[x\]"
 
@@ -77,6 +83,8 @@ def test_a_begun_chapter_is_listed_and_sound(sample):
         *("selfsup/index", "selfsup/first"),
     ]
     book.check()
+    execute(book, [book.page("graphs/my-chapter")], jobs=1)
+    assert ledger.entry(book, book.page("graphs/my-chapter"))["claims"][0]["id"] == "thm-my-chapter"
     for part, name, said in [("biology", "x", "the parts are"), ("graphs", "My Chapter", "lower-case")]:
         with pytest.raises(BookError, match=said):
             begin_chapter(Book(sample), part, name)
