@@ -47,10 +47,9 @@ def expand(book: Book, page: Page, text: str) -> tuple[str, list[Path]]:
 
 def chapter_head(page: Page, book: Book) -> str:
     about = page.meta["worked"]
-    meta = [
-        f"{about['minutes']} min",
-        "answers " + ", ".join(f"[{p}](#{problem_anchor(p)})" for p in about["problems"]),
-    ]
+    meta = [f"{about['minutes']} min"]
+    if about["problems"]:
+        meta.append("answers " + ", ".join(f"[{p}](#{problem_anchor(p)})" for p in about["problems"]))
     if about["requires"]:
         meta.append("after " + ", ".join(f"[{book.page(r).title}](/{r}.md)" for r in about["requires"]))
     objectives = "\n".join(f"- {objective}" for objective in about["objectives"])
@@ -94,9 +93,10 @@ def chapter_list(book: Book, page: Page, argument: str) -> tuple[str, list[Path]
     for chapter in chapters:
         about = chapter.meta["worked"]
         objectives = "".join(f"<li>{html.escape(o)}</li>" for o in about["objectives"])
+        meta = " · ".join(filter(None, [f"{about['minutes']} min", ", ".join(about["problems"])]))
         items.append(
             f'<li><a class="chapter-list__title" href="{chapter.file.stem}.html">{title_html(chapter)}</a>'
-            f'<span class="chapter-list__meta">{about["minutes"]} min · {", ".join(about["problems"])}</span>'
+            f'<span class="chapter-list__meta">{meta}</span>'
             f'<ul class="chapter-list__objectives">{objectives}</ul></li>'
         )
     if not items:
