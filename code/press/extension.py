@@ -167,10 +167,10 @@ def launch_buttons(
 
 
 def visit_image(translator: nodes.NodeVisitor, node: nodes.image) -> None:
-    """An SVG that a cell drew becomes a light and a dark picture; any other image is as Sphinx has it."""
+    """An SVG that a cell or a recorded run drew becomes a light and a dark picture; others stay."""
     builder = translator.builder
     source = Path(builder.srcdir) / node["uri"]
-    if source.suffix != ".svg" or "jupyter_execute" not in source.parts:
+    if source.suffix != ".svg" or not {"jupyter_execute", "runs"} & set(source.parts):
         if "alt" not in node:
             node["alt"] = ""
         type(translator).visit_image(translator, node)

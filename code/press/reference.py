@@ -111,12 +111,13 @@ def runs(book: Book) -> str:
     lines = []
     for file in sorted((book.source / "runs").glob("*.json")):
         record = json.loads(file.read_text(encoding="utf-8"))
-        metrics = dict(rows(record.pop("metrics")))
+        metrics, pictures = dict(rows(record.pop("metrics"))), record.pop("figures")
         for title, table in ((record.pop("name"), dict(rows(record))), ("Measured", metrics)):
             heading = f"## {title}" if title != "Measured" else "**Measured**"
             lines.append(f"{heading}\n\n| what | value |\n|---|---|")
             lines += [f"| {cell(key)} | {cell(value)} |" for key, value in table.items()]
             lines.append("")
+        lines += [f"![{key} of the run {file.stem}](/runs/{picture})\n" for key, picture in pictures.items()]
     return "\n".join(lines) or "None so far."
 
 
