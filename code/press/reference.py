@@ -52,8 +52,10 @@ def problems(book: Book) -> str:
 
 
 def number(value: object) -> object:
-    """Three digits of a measured number; anything else as it is."""
-    return f"{value:.3g}" if isinstance(value, float) else value
+    """Three digits of a measured number, all digits of one in the thousands; anything else as it is."""
+    if not isinstance(value, float):
+        return value
+    return f"{value:,.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def cell(text: str) -> str:
