@@ -61,3 +61,11 @@ def test_changed_prose_runs_no_cell_and_builds_in_twenty_seconds(copy):
     assert "executing 0 of" in said
     assert "One more sentence." in (copy / "_build/html/generative/closed-form.html").read_text()
     assert seconds <= 20
+
+
+def test_a_changed_title_reaches_the_navigation_of_every_page(copy):
+    page = copy / "book" / "notation.md"
+    page.write_text(page.read_text().replace("# Notation", "# Signs and names", 1))
+    build(copy)
+    for other in ("graphs/equivariance", "reference/claims"):
+        assert "Signs and names" in (copy / f"_build/html/{other}.html").read_text()

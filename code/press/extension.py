@@ -9,6 +9,7 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
@@ -46,6 +47,13 @@ def read_source(app: Sphinx, docname: str, content: list[str]) -> None:
     for file in used:
         app.env.note_dependency(str(file))
     content[0] = text
+
+
+def rewrite_navigation(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """All pages, when a title has changed since the last build: each page shows the titles of all."""
+    titles = {doc: title.astext() for doc, title in env.titles.items()}
+    known, env.press_titles = getattr(env, "press_titles", titles), titles
+    return [] if known == titles else sorted(titles)
 
 
 class ChapterHead(SphinxDirective):
@@ -196,6 +204,7 @@ def setup(app: Sphinx) -> dict:
     app.add_directive("source", Source)
     app.connect("config-inited", set_repository)
     app.connect("source-read", read_source)
+    app.connect("env-updated", rewrite_navigation)
     app.connect("html-page-context", launch_buttons, priority=900)  # the theme makes its own at 501
     app.add_node(nodes.image, override=True, html=(visit_image, depart_image))
     setup_theme(app)
