@@ -73,3 +73,9 @@ def test_recorded_runs_show_where_they_come_from():
     records = sorted((ROOT / "book" / "runs").glob("*.json"))
     for file in records:
         assert file.stem in text
+
+
+def test_every_page_leads_to_its_source_and_to_the_issues():
+    for path in ("index", "graphs/equivariance", "reference/errata"):
+        assert f"/edit/main/book/{path}.md" in page(path)
+        assert "/issues/new?" in page(path)
