@@ -42,20 +42,6 @@ def simple_loss(
     return (eps - predicted).square().mean()
 
 
-def predict_x0(
-    xt: Float[Tensor, " b *dims"], eps: Float[Tensor, " b *dims"], alpha_bar: float
-) -> Float[Tensor, " b *dims"]:
-    """The x_0 that has led to x_t if its noise is eps: q_sample solved for x_0.
-
-    Known value: alpha_bar = 0.64, xt = 1.4 and eps = 1 give (1.4 - 0.6) / 0.8 = 1.
-    Raises ValueError unless 0 < alpha_bar <= 1: without signal there is nothing to solve for.
-    Source: Ho et al. 2020, arXiv:2006.11239, eq. (15).
-    """
-    if not 0 < alpha_bar <= 1:
-        raise ValueError(f"need 0 < alpha_bar <= 1, got {alpha_bar}")
-    return (xt - (1 - alpha_bar) ** 0.5 * eps) / alpha_bar**0.5
-
-
 @torch.no_grad()
 def ancestral_sample(
     network: Network,

@@ -51,11 +51,3 @@ def frechet_distance(
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T  # (d, d), symmetric: root @ root = cov1
     overlap = torch.linalg.eigvalsh(root @ cov2 @ root).clamp(min=0).sqrt().sum()
     return (mean1 - mean2).square().sum() + cov1.trace() + cov2.trace() - 2 * overlap
-
-
-def frechet_between(features1: Float[Tensor, "n d"], features2: Float[Tensor, "m d"]) -> Float64[Tensor, ""]:
-    """Fréchet distance of two sets of features. It depends on n and m: compare equal numbers only.
-
-    Known value: a set against itself is 0; against itself moved by v it is |v|^2.
-    """
-    return frechet_distance(*moments(features1), *moments(features2))
