@@ -1,17 +1,31 @@
-"""Data for the chapters: bundled sets that work offline, and MNIST under WORKED_DATA."""
+"""Data for the chapters: bundled and drawn sets that work offline; MNIST and CIFAR-10 under WORKED_DATA."""
 
+from worked.data import cifar10 as _cifar10
+from worked.data import cluttered_digits as _cluttered_digits
 from worked.data import digits as _digits
 from worked.data import graphs as _graphs
 from worked.data import mnist as _mnist
 from worked.data import photographs as _photographs
+from worked.data import scenes as _scenes
+from worked.data.cifar10 import cifar10
+from worked.data.cluttered_digits import cluttered_digits
 from worked.data.digits import digits
 from worked.data.graphs import Graph, karate_club, southern_women
 from worked.data.mnist import mnist
 from worked.data.photographs import photograph
+from worked.data.scenes import Scenes, scenes
 from worked.data.store import Card, ChecksumError, MissingData
 
-CARDS: tuple[Card, ...] = (_digits.CARD, _photographs.CARD, *_graphs.CARDS, _mnist.CARD)
-DOWNLOADS = {"mnist": _mnist.download}
+CARDS: tuple[Card, ...] = (
+    _digits.CARD,
+    _photographs.CARD,
+    _scenes.CARD,
+    _cluttered_digits.CARD,
+    *_graphs.CARDS,
+    _mnist.CARD,
+    _cifar10.CARD,
+)
+DOWNLOADS = {"mnist": _mnist.download, "cifar10": _cifar10.download}
 
 __all__ = [
     "CARDS",
@@ -20,9 +34,13 @@ __all__ = [
     "ChecksumError",
     "Graph",
     "MissingData",
+    "Scenes",
+    "cifar10",
+    "cluttered_digits",
     "digits",
     "karate_club",
     "mnist",
     "photograph",
+    "scenes",
     "southern_women",
 ]
