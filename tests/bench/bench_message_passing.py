@@ -6,11 +6,11 @@ the library's EdgeIndex, which keeps a transpose too.
 """
 
 import statistics
-import time
 import warnings
 from collections.abc import Callable
 
 import torch
+from timing import ratio, report, same, take_turns
 from torch import Tensor
 from worked.graphs.adjacency import Adjacency
 from worked.graphs.layer import MessagePassing
@@ -67,52 +67,26 @@ def contestants(n: int, e: int, width: int) -> dict[str, Callable[[], list[Tenso
 
 
 def same_answers(runs: dict[str, Callable[[], list[Tensor]]]) -> None:
-    """Raise AssertionError unless all compute the same: a fast wrong answer is no answer."""
     out, grad_h, grad_W, grad_W_prime = runs["ours"]()
     for name in runs.keys() - {"ours"}:
-        want = runs[name]()
-        for mine, theirs in zip(
-            (out, grad_h, grad_W.T, grad_W_prime.T), want, strict=True
-        ):  # float32 sums of up to 10^4 terms in different orders
-            scale = theirs.abs().max().item()
-            torch.testing.assert_close(
-                mine, theirs, rtol=0, atol=1e-4 * scale, msg=lambda m, n=name: f"{n}: {m}"
-            )
-
-
-def measure(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of each in each round; all take their turn in every round, in alternating order."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(-3, rounds):  # three to warm up
-        order = list(runs) if turn % 2 else list(runs)[::-1]
-        for name in order:
-            start = time.perf_counter()
-            runs[name]()
-            if turn >= 0:
-                times[name].append(1e3 * (time.perf_counter() - start))
-    return times
+        same([out, grad_h, grad_W.T, grad_W_prime.T], runs[name](), name=name)
 
 
 def main(rounds: int = 101) -> float:
     """Print the table line; return the median ratio."""
     runs = contestants(NODES, EDGES, WIDTH)
     same_answers(runs)
-    times = measure(runs, rounds)
+    times = take_turns(runs, rounds)
     median = {name: statistics.median(values) for name, values in times.items()}
-
-    def ratio(path: str) -> float:
-        return statistics.median(a / b for a, b in zip(times["ours"], times[path], strict=True))
-
     path = min(("edge list", "sparse CSR"), key=median.get)
-    line = "message passing | ours {:.2f} ms | GraphConv {:.2f} ms ({}) | ratio {:.2f} | {}"
-    print(line.format(median["ours"], median[path], path, ratio(path), f"aim {AIM}"))
+    got = report(f"message passing, GraphConv by {path}", times, "ours", path, AIM)
     others = [
-        f"{name} {median[name]:.2f} ms, ratio {ratio(name):.2f}"
+        f"{name} {median[name]:.2f} ms, ratio {ratio(times, 'ours', name):.2f}"
         for name in median
         if name not in ("ours", path)
     ]
     print(f"  beside it: {'; '.join(others)} ({torch.get_num_threads()} threads)")
-    return ratio(path)
+    return got
 
 
 if __name__ == "__main__":

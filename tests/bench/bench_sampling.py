@@ -5,12 +5,11 @@ DDIM; a second line has DDPM. The network takes most of the time and is the same
 is the arithmetic around it. So a small U-Net draws one 8x8 digit, the smallest loop of the book.
 """
 
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
+from timing import report, same, take_turns
 from torch import Tensor
 from worked.generative.diffusion import ancestral_sample, ddim_sample, sampling_times
 from worked.generative.schedule import linear
@@ -55,32 +54,15 @@ def contestants() -> dict[str, tuple[Callable[[], Tensor], Callable[[], Tensor]]
     }
 
 
-def measure(
-    ours: Callable[[], Tensor], theirs: Callable[[], Tensor], rounds: int
-) -> tuple[float, float, float]:
-    """Median milliseconds of ours and of theirs, and the median ratio; both in turn in each round."""
-    # float32 tables on their side, float64 rounded once on ours; hundreds of steps let the difference grow
-    torch.testing.assert_close(ours(), theirs(), rtol=1e-3, atol=1e-3)
-    times: dict[Callable, list[float]] = {ours: [], theirs: []}
-    for turn in range(rounds):
-        for run in (ours, theirs) if turn % 2 else (theirs, ours):
-            start = time.perf_counter()
-            run()
-            times[run].append(1e3 * (time.perf_counter() - start))
-    ratio = statistics.median(a / b for a, b in zip(times[ours], times[theirs], strict=True))
-    return statistics.median(times[ours]), statistics.median(times[theirs]), ratio
-
-
 def main(rounds: int = 15) -> float:
     """Print the table line; return the median ratio."""
-    (first, pair), (second, other) = contestants().items()
-    mine, library, ratio = measure(*pair, rounds)
-    line = "{} | ours {:.2f} ms | diffusers {:.2f} ms | ratio {:.2f}"
-    print(line.format(first, mine, library, ratio), f"| aim {AIM}")
-    print(
-        "  beside it:", line.format(second, *measure(*other, rounds)), f"({torch.get_num_threads()} threads)"
-    )
-    return ratio
+    ratios = []
+    for name, (ours, theirs) in contestants().items():
+        # float32 tables on their side, float64 rounded once on ours; hundreds of steps let it grow
+        same(ours(), theirs(), relative=1e-3, name=name)
+        times = take_turns({"ours": ours, "diffusers": theirs}, rounds)
+        ratios.append(report(name, times, "ours", "diffusers", AIM))
+    return ratios[0]
 
 
 if __name__ == "__main__":
