@@ -56,17 +56,20 @@ PLANTED = [
 ]
 
 
-@pytest.fixture(params=PLANTED, ids=lambda p: p.name)
-def planted(request, tmp_path) -> tuple[Planted, Path]:
-    """The error and a copy of the book that has it; pages that do not depend on it stay executed."""
-    error, root = request.param, tmp_path / "book"
+def plant(error: Planted, root: Path) -> None:
+    """A copy of the book that has the error; pages that do not depend on it stay executed."""
     left_out = shutil.ignore_patterns(".git", ".venv", "html", "doctrees", "__pycache__", ".*_cache")
     shutil.copytree(ROOT, root, ignore=left_out)
     file = root / error.file
     text = file.read_text()
     assert text.count(error.right) == 1, f"{error.file} no longer has {error.right!r} once: mend this test"
     file.write_text(text.replace(error.right, error.wrong))
-    return error, root
+
+
+@pytest.fixture(params=PLANTED, ids=lambda p: p.name)
+def planted(request, tmp_path) -> tuple[Planted, Path]:
+    plant(request.param, tmp_path / "book")
+    return request.param, tmp_path / "book"
 
 
 def run(root: Path, *command: str) -> subprocess.CompletedProcess:
@@ -79,11 +82,20 @@ def run(root: Path, *command: str) -> subprocess.CompletedProcess:
     )
 
 
-def test_the_book_fails_and_names_chapter_and_claim(planted):
+def test_the_chapter_fails_and_is_named_with_its_claim(planted):
+    """As in `make book`, which executes the chapters with the same code before it builds the pages."""
     error, root = planted
-    result = run(root, "-m", "press", "build")
+    result = run(root, "-m", "press", "execute", error.chapter)
     assert result.returncode == 1
     assert f"{error.chapter}, cell" in result.stderr
+    assert f"claim {error.claim}" in result.stderr
+
+
+def test_the_book_is_not_built(tmp_path):
+    error, root = PLANTED[0], tmp_path / "book"
+    plant(error, root)
+    result = run(root, "-m", "press", "build")
+    assert result.returncode == 1
     assert f"claim {error.claim}" in result.stderr
 
 

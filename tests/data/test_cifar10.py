@@ -71,7 +71,7 @@ def test_changed_batches_are_not_read(root):
 
 def test_missing_says_what_to_do(root):
     for call in (cifar10, origin):
-        with pytest.raises(MissingData, match="python -m worked.data download cifar10"):
+        with pytest.raises(MissingData, match=r"python -m worked\.data download cifar10"):
             call()
 
 
