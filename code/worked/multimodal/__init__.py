@@ -1,0 +1,1 @@
+"""Multimodal: pictures and words in one space."""
