@@ -8,10 +8,15 @@ import torch
 from torch import Tensor
 
 
-def take_turns(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of each run in each round; all take their turn in every round, in alternating order."""
+def take_turns(
+    runs: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 3
+) -> dict[str, list[float]]:
+    """Milliseconds of each run in each round; all take their turn in every round, in alternating order.
+
+    The rounds of the warm-up are not counted; runs of many seconds need but one.
+    """
     times: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(-3, rounds):  # three to warm up
+    for turn in range(-warm_up, rounds):
         for name in list(runs) if turn % 2 else list(runs)[::-1]:
             start = time.perf_counter()
             runs[name]()
