@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -29,11 +30,11 @@ def device_batch_norm(
     n, c = x.shape[:2]
     if devices < 1 or n % devices:
         raise ValueError(f"{n} images do not spread evenly over {devices} devices")
-    part = x.reshape(devices, n // devices, c, -1)  # (devices, b, c, places)
-    mean = part.mean((1, 3), keepdim=True)
-    centred = part - mean
-    y = centred * (centred.square().mean((1, 3), keepdim=True) + eps).rsqrt()
-    return (y * weight[:, None] + bias[:, None]).reshape(x.shape)
+    apart = (
+        x.unflatten(0, (devices, -1)).transpose(0, 1).flatten(1, 2)
+    )  # (b, devices c, places): a channel a device
+    y = F.batch_norm(apart, None, None, weight.repeat(devices), bias.repeat(devices), training=True, eps=eps)
+    return y.unflatten(1, (devices, c)).transpose(0, 1).flatten(0, 1)
 
 
 class DeviceBatchNorm(nn.Module):
