@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 from worked.generative.frechet import frechet_distance, moments
-from worked.generative.frechet_bias import bias_coefficient, bias_coefficient_of_samples, extrapolate
+from worked.generative.frechet_bias import (
+    bias_coefficient,
+    bias_coefficient_of_samples,
+    extrapolate,
+    sampled_distances,
+)
 
 F64 = torch.float64
 
@@ -114,6 +119,22 @@ def test_extrapolate_equals_least_squares(rng):
 def test_extrapolate_rejects(sizes, k):
     with pytest.raises(ValueError, match="two or more different sizes"):
         extrapolate(sizes, torch.ones(k, dtype=F64))
+
+
+def test_sampled_distances(rng):
+    x, reference = (
+        torch.randn(40, 2, generator=rng, dtype=F64),
+        (torch.zeros(2, dtype=F64), torch.eye(2, dtype=F64)),
+    )
+    whole = frechet_distance(*reference, *moments(x))
+    found = sampled_distances(x, reference, [10, 40], rng, again=False)
+    assert_close(found[1], whole)
+    assert found[0] != whole
+    more = sampled_distances(x, reference, [80, 40], rng, again=True)
+    assert more.shape == (2,)
+    assert more[1] != whole  # some rows twice, some not at all
+    with pytest.raises(ValueError, match=r"at most 40 rows, got sizes \[10, 41\]"):
+        sampled_distances(x, reference, [10, 41], rng, again=False)
 
 
 @pytest.mark.parametrize("wrong", ["no variance of the mean", "no diagonal term", "sum for product"])

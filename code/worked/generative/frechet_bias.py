@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from worked.generative.frechet import factor_of
+from worked.generative.frechet import factor_of, frechet_distance, moments
 
 TINY = 1e-12  # of the largest eigenvalue: what lies below is rounding
 
@@ -52,6 +52,32 @@ def bias_coefficient_of_samples(
     z = y @ frame  # (n, r)
     variance = (z**2).T @ z**2 / len(z) - (s**4).diag()  # (r, r): of z_i z_j
     return cov.trace() + (variance / (s[:, None] * s * (s[:, None] + s))).sum() / 2
+
+
+def sampled_distances(
+    features: Float[Tensor, "n d"],
+    reference: tuple[Float64[Tensor, " d"], Float64[Tensor, "d d"]],
+    sizes: Sequence[int],
+    rng: torch.Generator,
+    *,
+    again: bool,
+) -> Float64[Tensor, " k"]:
+    """The distance of a random sample of each size from the reference (mean, covariance), in that order.
+
+    again=True draws with replacement: independent samples of the law that the rows are. again=False takes
+    subsets of the rows: what one does who has n samples and no more.
+
+    Known value: again=False and size n is the distance of all rows.
+    Raises ValueError if a subset would be larger than the set.
+    """
+    n = len(features)
+    if not again and max(sizes) > n:
+        raise ValueError(f"want subsets of at most {n} rows, got sizes {list(sizes)}")
+    found = []
+    for size in sizes:
+        rows = torch.randint(n, (size,), generator=rng) if again else torch.randperm(n, generator=rng)[:size]
+        found.append(frechet_distance(*reference, *moments(features[rows])))
+    return torch.stack(found)
 
 
 def extrapolate(
