@@ -9,6 +9,7 @@ from worked.attention.counting import (
     multiply_adds,
     omega_msa,
     omega_wmsa,
+    seconds_spent,
 )
 from worked.attention.swin import GlobalAttention, WindowAttention
 
@@ -54,3 +55,10 @@ def test_entries_of_the_softmax(shift):
     written = entries_written(WindowAttention(c, heads, M, shift), torch.ones(3, h, w, c))
     assert written["_softmax"] == 3 * heads * h * w * M**2
     assert written["index_select"] == 2 * 3 * h * w * c  # there and back
+
+
+def test_seconds_have_the_names_of_the_entries():
+    module, x = WindowAttention(8, 2, 2, 1), torch.ones(1, 4, 4, 8)
+    spent = seconds_spent(module, x, rounds=2)
+    assert spent.keys() == entries_written(module, x).keys()
+    assert min(spent.values()) > 0

@@ -1,7 +1,7 @@
 """A Swin block with shifted windows, forward and backward: ours beside torchvision's, in turn in one run.
 
-Run ``python tests/bench/bench_swin_block.py``: the first block of Swin-T that shifts, on 8 pictures of 224 x 224
-pixels (56 x 56 tokens). What ours leaves out: roll and partition are one copy by index, and one back, where
+Run ``python tests/bench/bench_swin_block.py``: the first block of Swin-T that shifts, on 8 maps of 56 x 56
+tokens (224 x 224 pixels). What ours leaves out: roll and partition are one copy by index, and one back, where
 the library pads, rolls and permutes; mask and bias are one tensor for all pictures, added once.
 """
 
