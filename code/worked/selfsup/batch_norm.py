@@ -48,6 +48,7 @@ class DeviceBatchNorm(nn.Module):
     def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, devices: int) -> None:
         super().__init__()
         self.norm, self.devices = norm, devices
+        self.train(norm.training)
 
     def forward(self, x: Float[Tensor, "n c *places"]) -> Float[Tensor, "n c *places"]:
         whole = self.norm(x)  # in training mode this also updates the running averages

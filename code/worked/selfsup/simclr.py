@@ -99,10 +99,10 @@ def simclr(
             if step % every == 0:
                 look(step)
             chosen = data.train[torch.randint(len(data.train), (batch,), generator=rng)].to(device)
-            yield augment(chosen, rng), augment(chosen, rng)
+            yield augment(torch.cat([chosen, chosen]), rng)
 
-    def objective(views: tuple[Tensor, Tensor]) -> Tensor:
-        return loss(*projector(net(torch.cat(views))).chunk(2))
+    def objective(views: Tensor) -> Tensor:
+        return loss(*projector(net(views)).chunk(2))
 
     optimizer = torch.optim.Adam([*net.parameters(), *projector.parameters()], lr)
     run.loss = fit(objective, batches(), optimizer, steps=steps).loss
