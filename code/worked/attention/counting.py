@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any
 
 import torch
@@ -52,14 +52,14 @@ def entries_written(module: nn.Module, *inputs: Tensor) -> Counter[str]:
     return _run(module, *inputs).entries
 
 
-def seconds_spent(module: nn.Module, *inputs: Tensor, rounds: int = 5) -> Counter[str]:
+def seconds_spent(module: nn.Module, *inputs: Tensor, rounds: int = 5) -> dict[str, float]:
     """Seconds in each kind of operation of module(*inputs), the median of so many rounds after one more.
 
     As measured on this machine at this moment; on a GPU the operations run on after they were timed, so use a
     CPU. Known value: the names are those of `entries_written`.
     """
     runs = [_run(module, *inputs).seconds for _ in range(rounds + 1)][1:]
-    return Counter({name: statistics.median(run[name] for run in runs) for name in runs[0]})
+    return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
 
 
 def bytes_kept(module: nn.Module, *inputs: Tensor) -> int:
@@ -89,7 +89,7 @@ class _Ledger(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.entries: Counter[str] = Counter()
-        self.seconds: Counter[str] = Counter()
+        self.seconds: dict[str, float] = defaultdict(float)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         start = time.perf_counter()

@@ -24,7 +24,7 @@ def attend(
     """
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # (*g, n, n)
     if bias is not None:
-        scores = scores + bias
+        scores.add_(bias)
     return scores.softmax(-1) @ v
 
 
@@ -47,7 +47,8 @@ class GlobalAttention(nn.Module):
         """Multi-head attention within each of the g groups; the bias broadcasts to (b, g, heads, n, n)."""
         b, g, n, d = x.shape
         split = self.qkv(x).reshape(b, g, n, 3, self.heads, d // self.heads)
-        q, k, v = split.permute(3, 0, 1, 4, 2, 5)  # each (b, g, heads, n, d / heads)
+        split = split.permute(3, 0, 1, 4, 2, 5).contiguous()  # (3, b, g, heads, n, d / heads), in one copy
+        q, k, v = split
         out = attend(q, k, v, bias).transpose(2, 3).reshape(b, g, n, d)
         return self.proj(out)
 
