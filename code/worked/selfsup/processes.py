@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import traceback
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -42,9 +43,10 @@ def run_processes(
         try:
             torch.multiprocessing.spawn(_process, (task, len(inputs), name, timeout), nprocs=len(inputs))
         except Exception as error:
+            told = [file.read_text() for file in sorted(folder.glob("error-*"))] or [str(error)]
             raise RuntimeError(
-                f"{task.__qualname__} failed in one of {len(inputs)} processes: {error}"
-            ) from error
+                f"{task.__qualname__} failed in one of {len(inputs)} processes:\n{told[0]}"
+            ) from None
         return [load_file(folder / f"out-{rank}") for rank in range(len(inputs))]
 
 
@@ -62,5 +64,8 @@ def _process(rank: int, task: Callable[[Tensors], Tensors], size: int, name: str
     try:
         results = task(load_file(folder / f"in-{rank}"))
         save_file({key: x.detach().contiguous() for key, x in results.items()}, folder / f"out-{rank}")
+    except Exception:
+        (folder / f"error-{rank}").write_text(traceback.format_exc())
+        raise SystemExit(1) from None
     finally:
         dist.destroy_process_group()
