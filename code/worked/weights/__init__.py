@@ -24,6 +24,7 @@ LIMIT = 25_000_000  # bytes of all weights together, so that the package stays q
 RECIPES = {
     "mnist-ddpm": "worked.generative.mnist_ddpm",
     "mnist-classifier": "worked.generative.mnist_classifier",
+    "dino-scenes": "worked.selfsup.dino_scenes",
 }
 
 CARD_KEYS = (

@@ -1,0 +1,1 @@
+"""Attention: the parts of a vision transformer, plain and in windows."""
