@@ -53,6 +53,15 @@ PLANTED = [
         claim="lem-matrix-form",
         tests="tests/graphs/test_layer.py",
     ),
+    Planted(
+        name="missing stop-gradient",
+        file="code/worked/selfsup/byol.py",
+        right="z = z.detach()",
+        wrong="z = z",
+        chapter="selfsup/byol",
+        claim="thm-byol-loss",
+        tests="tests/selfsup/test_byol.py",
+    ),
 ]
 
 
