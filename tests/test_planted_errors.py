@@ -54,6 +54,15 @@ PLANTED = [
         tests="tests/graphs/test_layer.py",
     ),
     Planted(
+        name="self-similarity not masked",
+        file="code/worked/selfsup/contrastive.py",
+        right="s.fill_diagonal_(-torch.inf)",
+        wrong="s.fill_diagonal_(1.0)",
+        chapter="selfsup/contrastive",
+        claim="thm-ntxent-minimum",
+        tests="tests/selfsup/test_contrastive.py",
+    ),
+    Planted(
         name="missing stop-gradient",
         file="code/worked/selfsup/byol.py",
         right="z = z.detach()",

@@ -1,1 +1,1 @@
-"""Learning from two views of an image without labels: losses, what prevents collapse, and how it is measured."""
+"""Learning from two views of an image without labels: losses, what prevents collapse, how it is measured."""
