@@ -71,6 +71,15 @@ PLANTED = [
         claim="thm-byol-loss",
         tests="tests/selfsup/test_byol.py",
     ),
+    Planted(
+        name="missing square in CLIP's gradient",
+        file="code/worked/multimodal/cosine.py",
+        right="along * x / norm**2",
+        wrong="along * x / norm",
+        chapter="multimodal/clip-gradient",
+        claim="lem-clip-cosine",
+        tests="tests/multimodal/test_cosine.py",
+    ),
 ]
 
 
