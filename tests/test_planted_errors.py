@@ -80,6 +80,15 @@ PLANTED = [
         claim="lem-clip-cosine",
         tests="tests/multimodal/test_cosine.py",
     ),
+    Planted(
+        name="covariance divided by n twice",
+        file="code/worked/generative/frechet.py",
+        right="return mean, (x - mean) / math.sqrt(n - 1)",
+        wrong="return mean, (x - mean) / (n - 1)",
+        chapter="generative/fid",
+        claim="thm-fid-distance",
+        tests="tests/generative/test_frechet.py",
+    ),
 ]
 
 
