@@ -86,7 +86,7 @@ class Distillation:
         self.predictor = MlpHead(c.k, 64, c.k, c.batch_norm) if c.predictor else nn.Identity()
         self.center = Center(c.k, c.center_m)
         parameters = [*self.student.parameters(), *self.predictor.parameters()]
-        self.optimizer = torch.optim.AdamW(parameters, lr=c.rate, weight_decay=0.04)
+        self.optimizer = torch.optim.AdamW(parameters, lr=c.rate, weight_decay=0.04, fused=True)
 
     def targets(self, logits: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
         """What the student is to say of n images: probabilities by the chosen balance."""
