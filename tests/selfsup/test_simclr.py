@@ -48,6 +48,17 @@ def test_a_run_makes_its_steps_and_is_repeatable(data):
         simclr(data, AUGMENT, nt_xent, batch=200, images=100, lr=1e-3, seed=0, size=SMALL)
 
 
+def test_a_run_goes_on_from_another_which_is_left_alone(data):
+    first = simclr(data, AUGMENT, nt_xent, batch=16, images=64, lr=1e-3, seed=0, size=SMALL)
+    kept = [p.detach().clone() for p in first.encoder.parameters()]
+    still = simclr(data, AUGMENT, nt_xent, batch=16, images=16, lr=0.0, seed=1, start=first)
+    assert all(torch.equal(p, q) for p, q in zip(kept, still.encoder.parameters(), strict=True))
+    second = simclr(data, AUGMENT, nt_xent, batch=16, images=64, lr=1e-2, seed=1, start=first)
+    assert not torch.equal(kept[0], next(second.encoder.parameters()))
+    assert all(torch.equal(p, q) for p, q in zip(kept, first.encoder.parameters(), strict=True))
+    assert second.spread[0] == first.spread[-1]
+
+
 def test_initial_weights_come_from_the_seed_and_the_global_generator_is_left_alone():
     torch.manual_seed(3)
     want = torch.rand(1)

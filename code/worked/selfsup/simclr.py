@@ -1,5 +1,6 @@
 """A run of SimCLR or MoCo on images at hand, and what is measured of it while it learns and afterwards."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -70,20 +71,25 @@ def simclr(
     lr: float,
     seed: int,
     size: Size | None = None,
+    start: Run | None = None,
     looks: int = 8,
     device: torch.device | str = "cpu",
 ) -> Run:
     """Learn from `images` images in batches, with Adam: loss(z1, z2) of the projections of two views.
 
-    Both views go through the network in one pass. The spread of the embeddings of 256 test images is looked
-    at `looks` times. Known value: images=1000, batch=100 makes 10 steps. Raises ValueError if images <
-    batch.
+    Both views go through the network in one pass. With ``start``, a copy of that run's networks learns on,
+    with a new optimizer: ``size`` is not used, and ``seed`` is that of images and views alone. The spread of
+    the embeddings of 256 test images is looked at `looks` times.
+    Known value: images=1000, batch=100 makes 10 steps. Raises ValueError if images < batch.
     Source: Chen et al. 2020, arXiv:2002.05709, algorithm 1.
     """
     steps = images // batch
     if steps < 1:
         raise ValueError(f"need at least one batch of {batch} in {images} images")
-    net, projector = networks(size or Size(), seed, device)
+    if start is None:
+        net, projector = networks(size or Size(), seed, device)
+    else:
+        net, projector = copy.deepcopy((start.encoder, start.projector))
     run, rng = Run(net, projector), torch.Generator().manual_seed(seed)
     every = max(1, steps // looks)
 
