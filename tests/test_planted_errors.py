@@ -72,6 +72,15 @@ PLANTED = [
         tests="tests/selfsup/test_byol.py",
     ),
     Planted(
+        name="centre with the wrong sign",
+        file="code/worked/selfsup/dino.py",
+        right="((logits - center) / tau)",
+        wrong="((logits + center) / tau)",
+        chapter="selfsup/dino",
+        claim="thm-dino-rates",
+        tests="tests/selfsup/test_dino.py",
+    ),
+    Planted(
         name="missing square in CLIP's gradient",
         file="code/worked/multimodal/cosine.py",
         right="along * x / norm**2",
