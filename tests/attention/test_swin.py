@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 from worked.attention.hierarchy import initialise
-from worked.attention.swin import GlobalAttention, SwinBlock, WindowAttention, _Reorder, attend
+from worked.attention.swin import GlobalAttention, SwinBlock, WindowAttention, _Reorder
 from worked.attention.window import arrange
 
 F64 = torch.float64
@@ -42,13 +42,6 @@ def test_equals_attention_cell_by_cell(size):
     x = torch.randn(2, h, w, 4, generator=torch.Generator().manual_seed(w), dtype=F64)
     with torch.no_grad():
         assert_close(module(x), slow_window_attention(module, x), **CLOSE)
-
-
-def test_hand_values():
-    v = torch.tensor([[0.0], [3.0], [6.0]])
-    assert attend(torch.ones(3, 1), torch.ones(3, 1), v).flatten().tolist() == [3, 3, 3]
-    forbid = torch.tensor([0.0, 0.0, -torch.inf])
-    assert_close(attend(torch.ones(3, 1), torch.ones(3, 1), v, forbid), torch.full((3, 1), 1.5))
 
 
 def test_one_window_without_bias_is_global_attention(rng):

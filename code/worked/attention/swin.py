@@ -5,27 +5,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from worked.attention.attend import attend
 from worked.attention.window import arrange, relative_place
-
-
-def attend(
-    q: Float[Tensor, "*g n d"],
-    k: Float[Tensor, "*g n d"],
-    v: Float[Tensor, "*g n d"],
-    bias: Float[Tensor, "..."] | None = None,
-) -> Float[Tensor, "*g n d"]:
-    r"""Attention within each group of n tokens.
-
-    .. math:: \operatorname{softmax}\Big(\frac{q k^\top}{\sqrt d} + B\Big)\, v
-
-    The bias B broadcasts to (*g, n, n); minus infinity in row i and column j forbids i to attend j.
-    Known value: equal keys and no bias give every token the mean of the rows of v.
-    Source: Vaswani et al. 2017, arXiv:1706.03762, eq. (1).
-    """
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # (*g, n, n)
-    if bias is not None:
-        scores.add_(bias)
-    return scores.softmax(-1) @ v
 
 
 class GlobalAttention(nn.Module):
@@ -47,9 +28,8 @@ class GlobalAttention(nn.Module):
         """Multi-head attention within each of the g groups; the bias broadcasts to (b, g, heads, n, n)."""
         b, g, n, d = x.shape
         split = self.qkv(x).reshape(b, g, n, 3, self.heads, d // self.heads)
-        split = split.permute(3, 0, 1, 4, 2, 5).contiguous()  # (3, b, g, heads, n, d / heads), in one copy
-        q, k, v = split
-        out = attend(q, k, v, bias).transpose(2, 3).reshape(b, g, n, d)
+        qkv = split.permute(3, 0, 1, 4, 2, 5).contiguous()  # (3, b, g, heads, n, d / heads)
+        out = attend(qkv, bias).transpose(2, 3).reshape(b, g, n, d)
         return self.proj(out)
 
     def forward(self, x: Float[Tensor, "b h w d"]) -> Float[Tensor, "b h w d"]:
