@@ -54,6 +54,15 @@ PLANTED = [
         tests="tests/graphs/test_layer.py",
     ),
     Planted(
+        name="shift without mask",
+        file="code/worked/attention/swin.py",
+        right="bias = torch.where(at.allowed[:, None], bias, -torch.inf)",
+        wrong="bias = bias.expand(at.windows, -1, -1, -1)",
+        chapter="attention/swin",
+        claim="thm-swin-equal",
+        tests="tests/attention/test_swin.py",
+    ),
+    Planted(
         name="self-similarity not masked",
         file="code/worked/selfsup/contrastive.py",
         right="s.fill_diagonal_(-torch.inf)",
