@@ -1,8 +1,7 @@
 """The 2,048 features of torchvision's Inception v3. They are not those of the original FID.
 
-Heusel et al. use a network that Google released in December 2015, with 1,008 outputs and its own pooling.
-These are the weights Inception_V3_Weights.IMAGENET1K_V1, ported from a later release, with 1,000 outputs: the
-same architecture on paper, other numbers. A distance in these features compares with its like only.
+These are torchvision's weights Inception_V3_Weights.IMAGENET1K_V1, other numbers than those that the original
+FID is computed with. A distance in these features compares with its like only.
 """
 
 import torch
