@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 from worked.selfsup.linear_dynamics import (
+    amplitude_flow,
     critical_decay,
     fixed_points,
     flow,
@@ -117,6 +118,30 @@ def test_modes_are_the_flow_of_aligned_matrices(alpha, beta, eta, a, seed):
     assert_close(U.T @ (dW @ W.T + W @ dW.T) @ U, torch.diag(ds), **close)
     T = U @ torch.diag(tau) @ U.T
     assert_close(U @ torch.diag(dtau) @ U.T @ W, dW_a - T @ dW, **close)
+
+
+def test_amplitudes_are_the_flow_of_aligned_matrices(rng):
+    k, d = 3, 5
+    U, right = torch.linalg.qr(normal(rng, k, k))[0], torch.linalg.qr(normal(rng, d, k))[0].T
+    p, w, omega = normal(rng, 3, k)
+    w[0] = 0  # where the flow of s and tau has no answer
+    matrices = U @ torch.diag(w) @ right, U @ torch.diag(p) @ U.T, U @ torch.diag(omega) @ right
+    eye = torch.eye(d, dtype=F64)
+    dW, dW_p, dW_a = flow(*matrices, X=1.7 * eye, C=eye, alpha=0.6, beta=0.3, eta=0.1)
+    dp, dw, domega = amplitude_flow(p, w, omega, a=1.7, alpha=0.6, beta=0.3, eta=0.1)
+    assert_close(U.T @ dW_p @ U, torch.diag(dp), **EXACT)
+    assert_close(U.T @ dW @ right.T, torch.diag(dw), **EXACT)
+    assert_close(U.T @ dW_a @ right.T, torch.diag(domega), **EXACT)
+
+
+def test_amplitudes_hand_values():
+    one, nil = torch.ones((), dtype=F64), torch.zeros((), dtype=F64)
+    known = amplitude_flow(one, nil, one, a=2.0, alpha=1.0, beta=1.0, eta=0.0)
+    assert [v.item() for v in known] == [0, 1, -1]
+    at_once = amplitude_flow(
+        one, one, nil, a=2.0, alpha=1.0, beta=math.inf, eta=0.0
+    )  # omega is not looked at
+    assert [v.item() for v in at_once] == [-1, -1, 0]
 
 
 def test_without_averaging_the_target_stays(rng):

@@ -95,12 +95,43 @@ def mode_flow(
     .. math:: \dot p = \alpha s (\tau - a p) - \eta p, \quad \dot s = 2 s g, \quad
               \dot \tau = \beta (1 - \tau) - \tau g, \qquad g = p (\tau - a p) - \eta
 
-    beta = inf holds tau at 1. Known value: p = s = tau = alpha = 1, a = 2, eta = 0, beta = 1 give -1, -2, 1.
+    It needs s > 0: where W passes through 0, tau is infinite, and `amplitude_flow` goes on. beta = inf holds
+    tau at 1. Known value: p = s = tau = alpha = 1, a = 2, eta = 0, beta = 1 give -1, -2, 1.
     Source: same, eq. (15) to (17), where tau is one number for all modes.
     """
     g = p * (tau - a * p) - eta
     rest = beta * (1 - tau) - tau * g if math.isfinite(beta) else torch.zeros_like(tau)
     return alpha * s * (tau - a * p) - eta * p, 2 * s * g, rest
+
+
+def amplitude_flow(
+    p: Float[Tensor, "*m"],
+    w: Float[Tensor, "*m"],
+    omega: Float[Tensor, "*m"],
+    *,
+    a: float,
+    alpha: float,
+    beta: float,
+    eta: float,
+) -> tuple[Float[Tensor, "*m"], Float[Tensor, "*m"], Float[Tensor, "*m"]]:
+    r"""Time derivatives of one mode (X = a I, C = I) by its amplitudes; w may pass through 0.
+
+    .. math:: \dot p = \alpha w (\omega - a p w) - \eta p, \quad
+              \dot w = p (\omega - a p w) - \eta w, \quad \dot \omega = \beta (w - \omega)
+
+    p is the eigenvalue of W_p, w and omega the singular amplitudes of W and W_a with their sign. beta = inf
+    puts w for omega and returns 0 for its derivative. Where w is not 0, `mode_flow` holds of s = w^2 and
+    tau = omega / w. Known value: p = omega = alpha = beta = 1, w = 0, eta = 0 give 0, 1, -1.
+    Source: Tian et al. 2021, eq. (2) to (4), in aligned matrices. Taught in: selfsup/byol, thm-byol-modes.
+    """
+    slow = math.isfinite(beta)
+    target = omega if slow else w
+    error = target - a * p * w
+    return (
+        alpha * w * error - eta * p,
+        p * error - eta * w,
+        beta * (w - omega) if slow else torch.zeros_like(w),
+    )
 
 
 def critical_decay(a: float) -> float:
