@@ -72,15 +72,6 @@ PLANTED = [
         tests="tests/selfsup/test_contrastive.py",
     ),
     Planted(
-        name="missing stop-gradient",
-        file="code/worked/selfsup/byol.py",
-        right="z = z.detach()",
-        wrong="z = z",
-        chapter="selfsup/byol",
-        claim="thm-byol-loss",
-        tests="tests/selfsup/test_byol.py",
-    ),
-    Planted(
         name="centre with the wrong sign",
         file="code/worked/selfsup/dino.py",
         right="((logits - center) / tau)",

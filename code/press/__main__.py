@@ -51,7 +51,9 @@ def serve(book: Book, port: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m press", description=__doc__)
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="the book's root folder")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="pages executed side by side")
+    # A CPU is mostly half a core, and a page beside another on one core takes half as long again
+    cores = max(1, (os.cpu_count() or 1) // 2)
+    parser.add_argument("--jobs", type=int, default=cores, help="pages executed side by side")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("build", help=build.__doc__)
     pages = commands.add_parser("execute", help="execute these pages if they are out of date")
