@@ -1,7 +1,6 @@
 import math
 import warnings
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -218,14 +217,6 @@ def test_warns_where_the_covariance_must_be_singular(rng):
     with pytest.warns(UserWarning, match="5 samples of 5 features"):
         frechet_from_features(many, few)
     moments(many)  # a warning would be an error
-
-
-@pytest.fixture
-def unhooked():
-    """Switch off the shape checks of the test suite: what is left is what a reader sees."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.usefixtures("unhooked")

@@ -2,7 +2,6 @@
 
 import warnings
 
-import jaxtyping
 import pytest
 import torch
 
@@ -11,14 +10,6 @@ import torch
 def path():
     """0 - 1 - 2, undirected."""
     return torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
-
-
-@pytest.fixture
-def unhooked():
-    """Switch off the shape checks of the test suite: what is left is what a reader sees."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

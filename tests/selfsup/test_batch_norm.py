@@ -1,4 +1,3 @@
-import jaxtyping
 import pytest
 import torch
 from torch import nn
@@ -81,13 +80,6 @@ def test_shuffling_is_undone(rng):
     order, back = across_devices(12, 3, rng)
     assert sorted(order.tolist()) == list(range(12))
     assert order[back].tolist() == list(range(12))
-
-
-@pytest.fixture
-def unhooked():
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.usefixtures("unhooked")

@@ -2,7 +2,6 @@ import copy
 import math
 import warnings
 
-import jaxtyping
 import pytest
 import torch
 from hypothesis import given
@@ -12,14 +11,6 @@ from torch.testing import assert_close
 from worked.selfsup.byol import Pair, byol_loss
 
 F64 = torch.float64
-
-
-@pytest.fixture
-def unhooked():
-    """Switch off the shape checks of the test suite: what is left is what a reader sees."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def slow_loss(q, z):

@@ -1,6 +1,5 @@
 from dataclasses import replace
 
-import jaxtyping
 import pytest
 import torch
 from torch import nn
@@ -9,14 +8,6 @@ from worked.selfsup.augment import Augment
 from worked.selfsup.byol_trial import Recipe, Standardised, embed, networks, normalise_once, scores, train
 
 RECIPE = Recipe(augment=Augment(size=16), images_seen=8 * 4, batch=8, width=4, features=8, hidden=8)
-
-
-@pytest.fixture
-def unhooked():
-    """Switch off the shape checks of the test suite: what is left is what a reader sees."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 import math
 import warnings
 
-import jaxtyping
 import pytest
 import torch
 from hypothesis import given
@@ -169,14 +168,6 @@ def test_info_nce_agrees_with_lightly_with_a_memory_bank(lightly_loss, n, m, d, 
     q, k = torch.randn(2, n, d, generator=rng)
     bank = loss.memory_bank.bank.clone()
     assert_close(info_nce(q, k, bank, 0.2), loss(q, k), rtol=1e-5, atol=1e-6)
-
-
-@pytest.fixture
-def unhooked():
-    """Switch off the shape checks of the test suite: what is left is what a reader sees."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.parametrize(("n", "tau"), [(1, 0.5), (4, 0.0), (4, -1.0)])

@@ -1,6 +1,5 @@
 """Two real processes. They take seconds to start, so one pair of them computes all that is compared."""
 
-import jaxtyping
 import pytest
 import torch
 from torch.nn.functional import batch_norm
@@ -125,13 +124,6 @@ def test_synchronised_copies_keep_parameters_and_leave_the_network():
     assert sum(isinstance(m, SyncBatchNorm) for m in synchronised.modules()) == 4
     assert not any(isinstance(m, SyncBatchNorm) for m in plain.modules())
     assert [p.shape for p in synchronised.parameters()] == [p.shape for p in plain.parameters()]
-
-
-@pytest.fixture
-def unhooked():
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.usefixtures("unhooked")

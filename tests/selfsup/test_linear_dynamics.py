@@ -1,6 +1,5 @@
 import math
 
-import jaxtyping
 import pytest
 import torch
 from hypothesis import given
@@ -20,14 +19,6 @@ from worked.selfsup.linear_dynamics import (
 
 F64 = torch.float64
 EXACT = {"rtol": 1e-12, "atol": 1e-12}  # some hundred float64 operations on numbers of order 1 to 10
-
-
-@pytest.fixture
-def unhooked():
-    """Switch off the shape checks of the test suite: what is left is what a reader sees."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def normal(rng, *shape):

@@ -1,4 +1,3 @@
-import jaxtyping
 import pytest
 import torch
 from torch import nn
@@ -89,13 +88,6 @@ def test_running_averages_of_each_encoder_are_its_own():
     key.update()
     assert (key.value()[0].running_mean == 0).all()
     assert key.value().training
-
-
-@pytest.fixture
-def unhooked():
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.usefixtures("unhooked")
