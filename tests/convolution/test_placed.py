@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
-from worked.convolution.placed import place, random_places
+from worked.convolution.placed import place, random_places, scattered
 
 
 @given(
@@ -45,3 +45,24 @@ def test_rejects(rng):
         random_places(0, 2, rng)
     with pytest.raises(ValueError, match="n=3, last=-1"):
         random_places(3, -1, rng)
+
+
+def test_scattered_pictures_are_where_it_says(rng):
+    pictures, labels = torch.rand(6, 1, 3, 3, generator=rng) + 1, torch.arange(6)
+    large, places, kinds = scattered(pictures, labels, (4, 2, 3), 5, rng)
+    assert large.shape == (4, 1, 10, 15)
+    assert places.shape == (4, 6, 2)
+    left = large.clone()
+    for i in range(4):
+        for (y, x), k in zip(places[i].tolist(), kinds[i].tolist(), strict=True):
+            assert_close(large[i, :, y : y + 3, x : x + 3], pictures[k], rtol=0, atol=0)
+            left[i, :, y : y + 3, x : x + 3] = 0
+    assert left.abs().max() == 0
+
+
+def test_scattered_hand_value_and_rejection(rng):
+    large, places, _ = scattered(torch.ones(1, 1, 2, 2), torch.zeros(1).long(), (1, 2, 2), 2, rng)
+    assert large.min() == 1
+    assert places[0].tolist() == [[0, 0], [0, 2], [2, 0], [2, 2]]
+    with pytest.raises(ValueError, match="cells of at least 2.*got 1"):
+        scattered(torch.ones(1, 1, 2, 2), torch.zeros(1).long(), (1, 2, 2), 1, rng)

@@ -1,6 +1,7 @@
 """Small pictures at chosen places of a larger, empty one."""
 
 import torch
+from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -31,3 +32,30 @@ def random_places(n: int, last: int, rng: torch.Generator) -> Int[Tensor, "n 2"]
     if n < 1 or last < 0:
         raise ValueError(f"want n >= 1 and last >= 0, got n={n}, last={last}")
     return torch.randint(last + 1, (n, 2), generator=rng)
+
+
+def scattered(
+    pictures: Float[Tensor, "n 1 a a"],
+    labels: Int[Tensor, " n"],
+    grid: tuple[int, int, int],
+    cell: int,
+    rng: torch.Generator,
+) -> tuple[Float[Tensor, "b 1 h w"], Int[Tensor, "b m 2"], Int[Tensor, "b m"]]:
+    """b large pictures of rows x columns cells, one picture drawn anew at a random place in each: none overlap.
+
+    grid is (b, rows, columns), cell the side of a cell in pixels. Returns the large pictures, the upper left
+    pixels of the m = rows columns small ones in each, and their labels.
+
+    Known value: with a = cell the small pictures fill the large one, their places multiples of cell.
+    Raises ValueError if a cell is smaller than a picture.
+    """
+    (b, rows, columns), side = grid, pictures.shape[-1]
+    if cell < side:
+        raise ValueError(f"want cells of at least {side}, the side of the pictures, got {cell}")
+    m = rows * columns
+    which = torch.randint(len(labels), (b * m,), generator=rng)
+    within = random_places(b * m, cell - side, rng)
+    tiles = place(pictures[which], within.to(pictures.device), cell)
+    large = rearrange(tiles, "(b i j) c u v -> b c (i u) (j v)", b=b, i=rows)
+    corners = cell * torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
+    return large, within.reshape(b, m, 2) + corners, labels[which].reshape(b, m)

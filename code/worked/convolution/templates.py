@@ -22,7 +22,7 @@ def global_mean(maps: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k"]:
 class Templates(nn.Module):
     r"""k filters of size x size at every place of the padded picture, then one number for each map.
 
-    .. math:: f_k(x) = \operatorname{pool}_{i,j} \Big( b_k + \sum_{c,u,v} W_{k,c,u,v}\, x_{c,i+u-p,j+v-p} \Big)
+    .. math:: f_k(x) = \operatorname{pool}_{i,j} \Big( b_k + \sum_{c,u,v} W_{k,c,u,v} x_{c,i+u-p,j+v-p} \Big)
 
     padding is p; p = size - 1 lets every filter meet every pixel with every one of its entries. The filters
     are drawn as PyTorch draws a convolution's: uniformly within +-1/sqrt(c size^2).
