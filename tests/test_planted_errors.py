@@ -54,6 +54,15 @@ PLANTED = [
         tests="tests/graphs/test_layer.py",
     ),
     Planted(
+        name="missing stop-gradient",
+        file="code/worked/selfsup/byol.py",
+        right="z = z.detach()",
+        wrong="z = z",
+        chapter="selfsup/byol",
+        claim="thm-byol-loss",
+        tests="tests/selfsup/test_byol.py",
+    ),
+    Planted(
         name="shift without mask",
         file="code/worked/attention/swin.py",
         right="bias = torch.where(at.allowed[:, None], bias, -torch.inf)",
