@@ -64,5 +64,5 @@ def test_scattered_hand_value_and_rejection(rng):
     large, places, _ = scattered(torch.ones(1, 1, 2, 2), torch.zeros(1).long(), (1, 2, 2), 2, rng)
     assert large.min() == 1
     assert places[0].tolist() == [[0, 0], [0, 2], [2, 0], [2, 2]]
-    with pytest.raises(ValueError, match="cells of at least 2.*got 1"):
+    with pytest.raises(ValueError, match=r"cells of at least 2.*got 1"):
         scattered(torch.ones(1, 1, 2, 2), torch.zeros(1).long(), (1, 2, 2), 1, rng)

@@ -41,7 +41,7 @@ def scattered(
     cell: int,
     rng: torch.Generator,
 ) -> tuple[Float[Tensor, "b 1 h w"], Int[Tensor, "b m 2"], Int[Tensor, "b m"]]:
-    """b large pictures of rows x columns cells, one picture drawn anew at a random place in each: none overlap.
+    """b large pictures of rows x columns cells, a small one at a random place in each cell: none overlap.
 
     grid is (b, rows, columns), cell the side of a cell in pixels. Returns the large pictures, the upper left
     pixels of the m = rows columns small ones in each, and their labels.
