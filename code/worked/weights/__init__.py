@@ -25,6 +25,7 @@ RECIPES = {
     "mnist-ddpm": "worked.generative.mnist_ddpm",
     "mnist-classifier": "worked.generative.mnist_classifier",
     "dino-scenes": "worked.selfsup.dino_scenes",
+    "digits-eight": "worked.convolution.digits_eight",
     "what-moved": "worked.convolution.what_moved",
 }
 
