@@ -5,16 +5,6 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float32
 from torch import Tensor
 
-from worked.data.store import Card
-
-CARD = Card(
-    name="thin-structures",
-    what="curves of known width among discs of the same brightness on an uneven, noisy ground",
-    source="drawn by worked.convolution.thin_structures from a seed",
-    licence="MIT, as the package",
-    bundled=True,
-    size="drawn when asked for",
-)
 PIECES = 16  # straight pieces that a curve is drawn with
 
 
