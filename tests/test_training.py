@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
-from worked.training import Ema, fit, warmup_cosine
+from worked.training import Ema, copy_buffers, fit, follow, warmup_cosine
 
 
 def problem(rate=0.1):
@@ -137,3 +137,25 @@ def test_warmup_cosine_equals_torch():
         w.grad = torch.zeros(())
         optimizer.step()
         theirs.step()
+
+
+def test_follow_moves_parameters_and_leaves_buffers():
+    torch.manual_seed(0)
+    slow, fast = nn.BatchNorm1d(2), nn.BatchNorm1d(2)
+    nn.init.ones_(slow.bias)
+    fast.running_mean.fill_(7)
+    follow(slow, fast, 0.9)
+    assert_close(slow.bias, torch.full((2,), 0.9))
+    follow(slow, fast, 0.9)
+    assert_close(slow.bias, torch.full((2,), 0.81))
+    follow(slow, fast, 1.0)
+    assert_close(slow.bias, torch.full((2,), 0.81))
+    assert_close(slow.running_mean, torch.zeros(2))
+    copy_buffers(slow, fast)
+    assert_close(slow.running_mean, torch.full((2,), 7.0))
+    follow(slow, fast, 0.0)
+    assert_close(slow.bias, fast.bias, rtol=0, atol=0)
+    with pytest.raises(ValueError, match="m <= 1"):
+        follow(slow, fast, 1.1)
+    with pytest.raises(ValueError, match="zip"):
+        follow(slow, nn.Identity(), 0.5)

@@ -21,6 +21,29 @@ class History:
     interrupted: bool = False
 
 
+@torch.no_grad()
+def follow(slow: nn.Module, fast: nn.Module, m: float) -> None:
+    r"""One step of a network's parameters towards another's; buffers stay.
+
+    .. math:: \bar\theta \leftarrow m \bar\theta + (1 - m) \theta
+
+    Known value: m = 0 copies, m = 1 leaves as it was; from 1 towards 0 at m = 0.9, two steps give 0.81.
+    Raises ValueError unless 0 <= m <= 1, or if the networks have different numbers of parameters.
+    Source: He et al. 2020, arXiv:1911.05722, eq. (2), the momentum encoder; the same step in BYOL and DINO.
+    """
+    if not 0 <= m <= 1:
+        raise ValueError(f"need 0 <= m <= 1, got {m}")
+    for mean, now in zip(slow.parameters(), fast.parameters(), strict=True):
+        mean.lerp_(now, 1 - m)
+
+
+@torch.no_grad()
+def copy_buffers(to: nn.Module, source: nn.Module) -> None:
+    """Overwrite buffers, such as batch norm's running statistics, by another network's."""
+    for mine, other in zip(to.buffers(), source.buffers(), strict=True):
+        mine.copy_(other)
+
+
 class Ema:
     r"""Exponential moving average of a network's parameters; buffers are copied as they are.
 
@@ -40,13 +63,9 @@ class Ema:
         self._model = model
         self._average = copy.deepcopy(model).requires_grad_(False).eval()
 
-    @torch.no_grad()
     def update(self) -> None:
-        d = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        for mean, now in zip(self._average.parameters(), self._model.parameters(), strict=True):
-            mean.lerp_(now, 1 - d)
-        for mean, now in zip(self._average.buffers(), self._model.buffers(), strict=True):
-            mean.copy_(now)
+        follow(self._average, self._model, min(self.decay, (1 + self.updates) / (10 + self.updates)))
+        copy_buffers(self._average, self._model)
         self.updates += 1
 
     def value(self) -> nn.Module:

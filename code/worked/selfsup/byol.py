@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from worked.training import follow
+
 
 def byol_loss(
     q: Float[Tensor, "n d"], z: Float[Tensor, "n d"], stop_gradient: bool = True
@@ -80,10 +82,7 @@ class Pair(nn.Module):
         q = self.predictor(self.online(both))
         return 2 * byol_loss(q, z.roll(n, dims=0), stop_gradient)
 
-    @torch.no_grad()
     def update(self) -> None:
         """Move the target towards the online network; its running statistics are its own."""
-        if self.target is self.online:
-            return
-        for xi, theta in zip(self.target.parameters(), self.online.parameters(), strict=True):
-            xi.lerp_(theta, 1 - self.decay)
+        if self.target is not self.online:
+            follow(self.target, self.online, self.decay)

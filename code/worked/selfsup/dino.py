@@ -143,20 +143,3 @@ def momentum_schedule(start: float, steps: int):
     if not 0 <= start <= 1 or steps < 1:
         raise ValueError(f"need 0 <= start <= 1 and steps >= 1, got start={start}, steps={steps}")
     return lambda step: 1 - (1 - start) * (1 + math.cos(math.pi * min(step, steps) / steps)) / 2
-
-
-@torch.no_grad()
-def follow(teacher: nn.Module, student: nn.Module, m: float) -> None:
-    r"""One step of the teacher towards the student, over parameters; buffers are copied.
-
-    .. math:: \theta_t \leftarrow m\,\theta_t + (1 - m)\,\theta_s
-
-    Known value: m = 0 copies the student, m = 1 leaves the teacher. Raises ValueError unless 0 <= m <= 1.
-    Source: Caron et al. 2021, arXiv:2104.14294, sec. 3.1.
-    """
-    if not 0 <= m <= 1:
-        raise ValueError(f"need 0 <= m <= 1, got {m}")
-    for slow, fast in zip(teacher.parameters(), student.parameters(), strict=True):
-        slow.lerp_(fast, 1 - m)
-    for slow, fast in zip(teacher.buffers(), student.buffers(), strict=True):
-        slow.copy_(fast)

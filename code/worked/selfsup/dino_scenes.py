@@ -23,11 +23,11 @@ from worked import runs, weights
 from worked.attention.vit import ViT
 from worked.data.scenes import COLOURS, SHAPES, Scenes, photograph_crops
 from worked.data.store import root
-from worked.selfsup.dino import Center, DinoHead, dino_loss, entropies, follow, momentum_schedule
+from worked.selfsup.dino import Center, DinoHead, dino_loss, entropies, momentum_schedule
 from worked.selfsup.dino import teacher_probabilities as probabilities
 from worked.selfsup.looking import SEEDS, baselines, held_out, measure, new_vit, objects
 from worked.selfsup.multicrop import random_views
-from worked.training import warmup_cosine
+from worked.training import follow, warmup_cosine
 
 NAME = "dino-scenes"
 WAYS = ("own", "swapped", "labels")

@@ -13,10 +13,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from worked.selfsup.byol import byol_loss
-from worked.selfsup.dino import Center, DinoHead, dino_loss, entropies, follow, teacher_probabilities
+from worked.selfsup.dino import Center, DinoHead, dino_loss, entropies, teacher_probabilities
 from worked.selfsup.encoder import encoder
 from worked.selfsup.multicrop import random_views
 from worked.selfsup.sinkhorn import sinkhorn
+from worked.training import copy_buffers, follow
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ class Distillation:
         value.backward()
         self.optimizer.step()
         follow(self.teacher, self.student, self.choices.m)
+        copy_buffers(self.teacher, self.student)
         return value.item()
 
     @torch.no_grad()

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from worked.training import follow
+
 
 class KeyQueue:
     """The last ``size`` keys, unit rows, oldest first; nothing else is remembered and no gradient flows in.
@@ -53,10 +55,8 @@ class MomentumEncoder:
         self.m, self._query = m, encoder
         self._key = copy.deepcopy(encoder).requires_grad_(False)
 
-    @torch.no_grad()
     def update(self) -> None:
-        for key, query in zip(self._key.parameters(), self._query.parameters(), strict=True):
-            key.lerp_(query, 1 - self.m)
+        follow(self._key, self._query, self.m)
 
     def value(self) -> nn.Module:
         """The key encoder, without gradients. It goes on changing with `update`."""
