@@ -138,8 +138,8 @@ def train() -> None:
             state |= {f"{loss}-{seed}.{key}": value.half() for key, value in body.state_dict().items()}
     card = {
         "what": "nine small convolutional networks (24x24 pixels to 32 features) that know the digits other "
-        "than 3 and 8: 900 steps of cross-entropy, then 300 more of cross-entropy, of the triplet loss, or of "
-        "both; seeds 0, 1, 2",
+        "than 3 and 8: 900 steps of cross-entropy, then 300 more of cross-entropy, of the triplet loss, or "
+        "of both; seeds 0, 1, 2",
         "data": "worked.data.cluttered_digits, training split, 600 pictures of each of eight digits",
         "command": f"python -m worked.weights train {NAME}",
         "seed": list(SEEDS),
