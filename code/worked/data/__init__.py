@@ -1,7 +1,8 @@
-"""Data for the chapters: bundled and drawn sets that work offline; MNIST and CIFAR-10 under WORKED_DATA."""
+"""Data for the chapters: bundled and drawn sets work offline; MNIST, CIFAR-10, COCO under WORKED_DATA."""
 
 from worked.data import cifar10 as _cifar10
 from worked.data import cluttered_digits as _cluttered_digits
+from worked.data import coco as _coco
 from worked.data import digits as _digits
 from worked.data import graphs as _graphs
 from worked.data import mnist as _mnist
@@ -9,6 +10,7 @@ from worked.data import photographs as _photographs
 from worked.data import scenes as _scenes
 from worked.data.cifar10 import cifar10
 from worked.data.cluttered_digits import cluttered_digits
+from worked.data.coco import coco_patches
 from worked.data.digits import digits
 from worked.data.graphs import Graph, karate_club, southern_women
 from worked.data.mnist import mnist
@@ -24,6 +26,7 @@ CARDS: tuple[Card, ...] = (
     *_graphs.CARDS,
     _mnist.CARD,
     _cifar10.CARD,
+    _coco.CARD,
 )
 DOWNLOADS = {"mnist": _mnist.download, "cifar10": _cifar10.download}
 
@@ -37,6 +40,7 @@ __all__ = [
     "Scenes",
     "cifar10",
     "cluttered_digits",
+    "coco_patches",
     "digits",
     "karate_club",
     "mnist",
