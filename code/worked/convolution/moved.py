@@ -111,5 +111,6 @@ def warp(pictures: Float[Tensor, "b h w"], motion: Float[Tensor, "b 4"]) -> Floa
     if len(motion) != b:
         raise ValueError(f"{b} pictures with {len(motion)} motions")
     c = centre(h, w).to(motion)
-    back = c + move(pixels(h, w).to(motion) - c, inverse(motion))  # (b, h * w, 2)
+    u = (pixels(h, w).to(motion) - c).expand(b, -1, -1)
+    back = c + move(u, inverse(motion))  # (b, h * w, 2)
     return torch.stack([sample(a, p) for a, p in zip(pictures, back, strict=True)]).reshape(b, h, w)

@@ -24,7 +24,10 @@ def encode(motion: Float[Tensor, "b 4"]) -> Float[Tensor, "b 5"]:
 
 
 def decode(code: Float[Tensor, "b 5"]) -> Float[Tensor, "b 4"]:
-    """The motion that a code means; (cos, sin) need not have length 1. decode(encode(m)) = m for |theta| < pi."""
+    """The motion that a code means; (cos, sin) need not have length 1.
+
+    Known value: decode(encode(m)) = m for |theta| < pi.
+    """
     five = code * code.new_tensor(UNITS)
     e = torch.stack([five[:, 0], five[:, 1], torch.atan2(five[:, 3], five[:, 2]), five[:, 4]], dim=1)
     return from_halfway(e)

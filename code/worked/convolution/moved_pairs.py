@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from worked.convolution.moved import inverse, linear_part, move, pixels, sample
+from worked.convolution.moved import centre, inverse, linear_part, move, pixels, sample
 from worked.data.photographs import photograph
 
 TRAINING = ("astronaut", "grass", "gravel", "hubble", "retina", "rocket")
@@ -69,7 +69,7 @@ def look(
     photograph.
     """
     # k x k samples a pixel are the pixels of a grid k times as fine, centred alike
-    side = (torch.arange(size * k).to(place) - (size * k - 1) / 2) / k
+    side = (torch.arange(size * k).to(place) - centre(size * k, size * k)[0].to(place)) / k
     h, w = picture.shape
     limit = place.new_tensor([w - 1, h - 1])
     corners = torch.cartesian_prod(side[[0, -1]], side[[0, -1]]).expand(len(place), -1, -1)
@@ -120,7 +120,10 @@ def cut(
 
 
 def pairs(motion: Float[Tensor, "n 4"], rng: torch.Generator, names: tuple[str, ...], **how: int) -> Pairs:
-    """A pair for each motion, from the photographs in turn; pairs with a picture flatter than LEAST are redrawn."""
+    """A pair for each motion, from the photographs in turn.
+
+    A pair is drawn again while one of its pictures is flatter than LEAST.
+    """
     size = how.get("size", SIZE)
     first, second = motion.new_empty(2, len(motion), size, size)
     for i, name in enumerate(names):
@@ -142,7 +145,7 @@ def noisy(x: Float[Tensor, "n h w"], sigma: Float[Tensor, " n"] | float, rng: to
 def lit(x: Float[Tensor, "n h w"], strength: float, rng: torch.Generator) -> Float[Tensor, "n h w"]:
     """Light from one side: times a ramp of random direction, from 1 - strength to 1 + strength at most."""
     h, w = x.shape[1:]
-    u = (pixels(h, w).to(x) - x.new_tensor([(w - 1) / 2, (h - 1) / 2])) / (math.hypot(h, w) / 2)
+    u = (pixels(h, w) - centre(h, w)).to(x) / (math.hypot(h, w) / 2)
     angle = 2 * torch.pi * torch.rand(len(x), generator=rng)
     ramp = torch.stack([angle.cos(), angle.sin()], dim=1) @ u.T
     return x * (1 + strength * ramp.reshape(-1, h, w))

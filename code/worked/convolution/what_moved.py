@@ -26,7 +26,7 @@ def symmetric(
 ) -> tuple[Tensor, Tensor, Float[Tensor, "b 4"]]:
     """The same pairs, both pictures turned by quarters of a turn and perhaps mirrored, and what then moved.
 
-    With Q the turn or mirror, Q T Q^-1 has the shift Q d and the same angle, of the other sign under a mirror.
+    With Q the turn or mirror, Q T Q^-1 has the shift Q d and the same angle, negated under a mirror.
     Known value: a shift to the right, mirrored, is one to the left.
     """
     dx, dy, theta, zoom = motion.unbind(dim=1)
