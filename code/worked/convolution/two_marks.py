@@ -14,7 +14,7 @@ NEAR, FAR = (0.0, 4.0), (12.0, 15.5)  # distances of a mark's centre from the pi
 
 
 def two_marks(
-    n: int, *, rng: torch.Generator, size: int = 36, noise: float = 0.5
+    n: int, *, rng: torch.Generator, size: int = 36, noise: float = 0.3
 ) -> tuple[Float32[Tensor, "n 1 h w"], Int64[Tensor, " n"], Int64[Tensor, " n"]]:
     """n pictures of noise with two marks of 3x3 pixels, and the signs (0 dark, 1 bright) of near and far.
 
