@@ -14,7 +14,7 @@ from worked.convolution.transfer import (
     triplet_way,
 )
 
-QUICK = Choices(epochs=2, steps=3, triplets=4)
+QUICK = Choices(epochs=2, steps=3, triplets=4, margin=3.0)  # active until far apart
 WAYS = {cross_entropy_way: 1, triplet_way: 2, both_way: 1, frozen_way: 1}
 
 

@@ -14,7 +14,7 @@ from worked.convolution.triplet import triplet_loss
 from worked.metrics import accuracy
 from worked.training import fit
 
-Pictures = tuple[Float[Tensor, "n c h w"], Int[Tensor, " n"]]
+Pictures = tuple[Float[Tensor, "_ c h w"], Int[Tensor, " _"]]
 
 
 class SmallNet(nn.Module):
