@@ -1,7 +1,7 @@
 """Three ways to move a network to new classes: cross-entropy, triplet then cross-entropy, or both at once."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -15,6 +15,7 @@ from worked.metrics import accuracy
 from worked.training import fit
 
 Pictures = tuple[Float[Tensor, "_ c h w"], Int[Tensor, " _"]]
+SCALE = 10.0  # unit embeddings are enlarged before the linear classifier: logits of a few units
 
 
 class SmallNet(nn.Module):
@@ -172,17 +173,26 @@ def _classify(
     z, asked = embed(body, train[0]), embed(body, test[0])
     phase = Phase("classifier")
     optimizer = torch.optim.Adam(head.parameters(), lr=r.classifier_rate)
-    for _ in range(r.epochs):
-        order = torch.randint(len(z), (r.steps, 3 * r.triplets), generator=data.rng)
-        history = fit(
-            lambda i: F.cross_entropy(head(10 * z[i]), train[1][i]), order, optimizer, steps=r.steps
-        )
-        phase.loss.append(sum(history.loss) / r.steps)
-        with torch.no_grad():
-            phase.train.append(accuracy(head(10 * z), train[1]))
-            phase.test.append(accuracy(head(10 * asked), test[1]))
+
+    @torch.no_grad()
+    def note() -> None:
+        phase.train.append(accuracy(head(SCALE * z), train[1]))
+        phase.test.append(accuracy(head(SCALE * asked), test[1]))
+
+    def batches() -> Iterator[Tensor]:
+        for epoch in range(r.epochs):
+            if epoch:
+                note()
+            yield from torch.randint(len(z), (r.steps, 3 * r.triplets), generator=data.rng)
+
+    def loss(i: Tensor) -> Tensor:
+        return F.cross_entropy(head(SCALE * z[i]), train[1][i])
+
+    history = fit(loss, batches(), optimizer, steps=r.epochs * r.steps, label=phase.name)
+    note()
+    phase.loss = _means(history.loss, r.steps)
     with torch.no_grad():
-        return phase, head(10 * asked)
+        return phase, head(SCALE * asked)
 
 
 def _epochs(
@@ -196,11 +206,24 @@ def _epochs(
     kind: str | None = None,
 ) -> Phase:
     phase = Phase(name)
-    for _ in range(r.epochs):
-        data.choose(embed(body, data.images), kind or r.kind)
-        history = fit(loss, data.batches(r.triplets, r.steps), optimizer, steps=r.steps)
-        phase.loss.append(sum(history.loss) / r.steps)
+
+    def note() -> None:
         train, test = score()
         phase.train.append(train)
         phase.test.append(test)
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        for epoch in range(r.epochs):
+            if epoch:
+                note()
+            data.choose(embed(body, data.images), kind or r.kind)
+            yield from data.batches(r.triplets, r.steps)
+
+    history = fit(loss, batches(), optimizer, steps=r.epochs * r.steps, label=name)
+    note()
+    phase.loss = _means(history.loss, r.steps)
     return phase
+
+
+def _means(loss: list[float], steps: int) -> list[float]:
+    return [sum(loss[i : i + steps]) / steps for i in range(0, len(loss), steps)]
