@@ -64,7 +64,7 @@ def test_so_many_of_each_class(tiny):
 
 
 def test_unknown_class(tiny):
-    with pytest.raises(ValueError, match="no such classes in .*: airplane, bird"):
+    with pytest.raises(ValueError, match=r"no such classes in .*: airplane, bird"):
         coco_patches("test", per_class=1)
 
 

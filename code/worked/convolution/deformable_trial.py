@@ -17,7 +17,7 @@ BATCH, RATE = 64, 0.02
 
 
 class DeformableNet(nn.Module):
-    """3 x 3 convolutions, each with batch norm and max(0, .), two with pooling; mean over places; a linear map.
+    """3 x 3 convolutions, each with batch norm and max(0, .), two with pooling; their mean; a linear map.
 
     The last `deformable` layers are DeformableConv. Average pooling halves a map without favouring a corner,
     so that a picture turned by 90 degrees has maps turned by 90 degrees, if its size is a multiple of 4.

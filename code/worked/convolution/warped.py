@@ -74,7 +74,7 @@ def warped(
     """n pictures of a set, warped in the ways named in kinds, each by an amount uniform over its range.
 
     "digits": grey, scikit-learn's, of different writers in train and test, about half the picture wide.
-    "shapes": six shapes, each in a colour on another, from worked.data.scenes, in the middle. Angle is
+    "shapes": six white shapes on black, from worked.data.scenes, two sizes, put in the middle. Angle is
     uniform within +-1 radian, the logarithm of scale within +-log 1.5, bend within +-1; all as if kinds had
     only those named. Noise of standard deviation 0.05 comes on top.
 
@@ -98,7 +98,7 @@ def warped(
         )
     else:
         scene = scenes(n, rng=rng, size=2 * size, background="plain", turn=False)
-        pictures, labels, zoom = scene.images, scene.shape, 1.15
+        pictures, labels, zoom = scene.masks[:, None].float(), scene.shape, 1.15
         steps = (2 * torch.arange(2 * size) + 1) / (2 * size) - 1
         share = scene.masks / scene.masks.sum((1, 2), keepdim=True)
         centre = torch.stack([(share.sum(2) * steps).sum(1), (share.sum(1) * steps).sum(1)], 1)
