@@ -52,7 +52,7 @@ def test_the_identity_shows_the_photograph_itself(rng):
 
 
 def test_both_pictures_show_one_scene(rng, monkeypatch):
-    # On a plane of grey x + 2 y the averages over a pixel are exact: the second picture at T(u) is the first at u.
+    # On a plane of grey x + 2 y the averages over a pixel are exact: what A shows at u, B shows at T(u).
     y, x = torch.meshgrid(torch.arange(300.0), torch.arange(300.0), indexing="ij")
     monkeypatch.setattr(moved_pairs, "grey", lambda name: (x + 2 * y) / 900)
     motion = random_motion(5, rng)

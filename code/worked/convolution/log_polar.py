@@ -74,7 +74,7 @@ def classical(first: Float[Tensor, "h w"], second: Float[Tensor, "h w"], rounds:
 
 
 def about(middle: float, theta: float, zoom: float) -> SimilarityTransform:
-    """scikit-image's name for the turn and zoom about the pixel (middle, middle): its own are about (0, 0)."""
+    """scikit-image's name for the turn and zoom about (middle, middle): its own are about (0, 0)."""
     away = SimilarityTransform(translation=(-middle, -middle))
     turn = SimilarityTransform(scale=math.exp(zoom), rotation=theta)
     return away + turn + away.inverse

@@ -34,7 +34,7 @@ def linear_part(motion: Float[Tensor, "b 4"]) -> Float[Tensor, "b 2 2"]:
 
 
 def move(u: Float[Tensor, "b n 2"], motion: Float[Tensor, "b 4"]) -> Float[Tensor, "b n 2"]:
-    """T(u) for points named from the centre. Known value: a quarter turn takes (1, 0) to (0, 1), downwards."""
+    """T(u) for points named from the centre. Known value: a quarter turn takes (1, 0) to (0, 1), down."""
     return u @ linear_part(motion).mT + motion[:, None, :2]
 
 

@@ -101,6 +101,6 @@ class WhatMoved(nn.Module):
 
 
 def motion_loss(code: Float[Tensor, "b 5"], motion: Float[Tensor, "b 4"]) -> Float[Tensor, ""]:
-    """Mean squared error of the code; cosine and sine weigh as much as 4 of the others: their range is small."""
+    """Mean squared error of the code; cosine and sine weigh four times: their range is small."""
     weight = code.new_tensor([1.0, 1.0, 4.0, 4.0, 1.0])
     return (weight * (code - encode(motion)).square()).mean()
