@@ -12,7 +12,7 @@ from worked.convolution.what_moved import errors
 
 def test_turn_and_zoom_are_about_the_centre(rng):
     picture = torch.rand(9, 9, generator=rng, dtype=torch.float64)
-    theirs = warp(picture.numpy(), about(4, 0.3, 0.2).inverse, order=1)
+    theirs = warp(picture.numpy(), about(4.0, 0.3, 0.2).inverse, order=1)
     mine = ours(picture[None], torch.tensor([[0, 0, 0.3, 0.2]], dtype=torch.float64))[0].numpy()
     assert np.abs(theirs - mine)[2:-2, 2:-2].max() < 1e-9
     assert theirs[4, 4] == pytest.approx(picture[4, 4].item())

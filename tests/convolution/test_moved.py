@@ -90,7 +90,7 @@ def test_gradient(rng):
     assert torch.autograd.gradcheck(halfway, m)
 
 
-def test_rejects():
+def test_rejects(unhooked):
     with pytest.raises(ValueError, match="2 pictures with 1 motions"):
         warp(torch.zeros(2, 4, 4), torch.zeros(1, 4))
     with pytest.raises(ValueError, match="at least one row"):

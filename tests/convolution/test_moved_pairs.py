@@ -70,7 +70,7 @@ def test_reach_covers_all_that_is_seen(rng):
     u = pixels(64, 64).float().expand(50, -1, -1) - 31.5
     far = torch.maximum(u.norm(dim=2), move(u, inverse(motion)).norm(dim=2)).amax(dim=1)
     assert (reach(motion) >= far).all()
-    assert (reach(motion) <= far + 2).all()
+    assert (reach(motion) <= far + 4).all()  # the corner may lie aside of the shift, and is half a pixel off
 
 
 def test_pairs_are_repeatable_and_have_something_to_see():

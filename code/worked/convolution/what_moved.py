@@ -61,7 +61,7 @@ def errors(found: Float[Tensor, "n 4"], true: Float[Tensor, "n 4"]) -> Float[Ten
 
 
 @torch.no_grad()
-def predict(network: nn.Module, first: Tensor, second: Tensor, size: int = 128) -> Float[Tensor, "n 5"]:
+def predict(network: nn.Module, first: Tensor, second: Tensor, size: int = 64) -> Float[Tensor, "n 5"]:
     """The network's code for every pair, `size` pairs at a time."""
     return torch.cat([network(a, b) for a, b in zip(first.split(size), second.split(size), strict=True)])
 
