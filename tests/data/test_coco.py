@@ -9,8 +9,6 @@ from torch.testing import assert_close
 from worked.data import MissingData
 from worked.data.coco import CARD, CLASSES, coco_patches
 
-WHY = "pycocotools is not installed: torchvision's CocoDetection needs it"
-
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
@@ -21,7 +19,6 @@ def root(tmp_path, monkeypatch):
 @pytest.fixture
 def tiny(root, rng):
     """Two photographs with a car, a dog, a crowd and a box that is too small; pixels by id."""
-    pytest.importorskip("pycocotools", reason=WHY)
     pixels = {i: torch.randint(256, (60, 80, 3), generator=rng).byte() for i in (7, 9)}
     (root / "coco" / "val2017").mkdir(parents=True)
     (root / "coco" / "annotations").mkdir()
