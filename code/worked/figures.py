@@ -122,7 +122,8 @@ def image_row(
     size = min(1.4, WIDTH / len(pictures))
     aspect = images.shape[2] / images.shape[3]
     lines = max(title.count("\n") + 1 for title in titles)
-    fig = Figure(figsize=(size * len(pictures), size * aspect + 0.2 * lines), layout="constrained")
+    height = size * aspect + 0.19 * lines + 0.14  # inches: lines of 10 points, and the space around them
+    fig = Figure(figsize=(size * len(pictures), height), layout="constrained")
     axes = fig.subplots(1, len(pictures), squeeze=False)[0]
     for ax, picture, title in zip(axes, pictures, titles, strict=True):
         ax.imshow(picture, vmin=0, vmax=1)
