@@ -17,7 +17,7 @@ CARD = Card(
     bundled=True,
     size="made when asked for",
 )
-TRAIN = 1_297  # digits of the training split; the last 500, by other writers, are the test split's
+TRAIN = 1_297  # digits of the training split; the last 500 are the test split's
 
 
 def cluttered_digits(

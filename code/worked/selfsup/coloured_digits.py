@@ -7,7 +7,7 @@ from torch import Tensor
 
 from worked.data import digits
 
-TRAIN = 1_297  # digits of the training split; the last 500, by other writers, are the test split's
+TRAIN = 1_297  # digits of the training split; the last 500 are the test split's
 NOISE = 0.05  # standard deviation of a pixel
 
 
