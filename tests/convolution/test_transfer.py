@@ -10,12 +10,13 @@ from worked.convolution.transfer import (
     cross_entropy_way,
     embed,
     frozen_way,
+    naming_way,
     nearest_centroid,
     triplet_way,
 )
 
 QUICK = Choices(epochs=2, steps=3, triplets=4, margin=3.0)  # active until far apart
-WAYS = {cross_entropy_way: 1, triplet_way: 2, both_way: 1, frozen_way: 1}
+WAYS = {cross_entropy_way: 1, triplet_way: 2, naming_way: 2, both_way: 1, frozen_way: 1}
 
 
 def blobs(rng, n=12):

@@ -1,4 +1,4 @@
-"""Three ways to move a network to new classes: cross-entropy, triplet then cross-entropy, or both at once."""
+"""Ways to move a network to new classes: cross-entropy, triplet then cross-entropy, both; two baselines."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ class SmallNet(nn.Module):
 
 @dataclass
 class Choices:
-    """Sizes and rates of a run; all three ways make as many steps on as many pictures."""
+    """Sizes and rates of a run; the features make as many steps in every way."""
 
     epochs: int = 10
     steps: int = 8  # in an epoch
@@ -95,16 +95,44 @@ def both_way(body: nn.Module, train: Pictures, test: Pictures, r: Choices, seed:
 
 def triplet_way(body: nn.Module, train: Pictures, test: Pictures, r: Choices, seed: int) -> "Result":
     """Way 2: the features trained with the triplet loss; then frozen, and a classifier on top of them."""
+
+    def loss(z: Tensor, labels: Tensor, head: nn.Linear) -> Tensor:
+        return triplet_loss(*z.chunk(3), margin=r.margin)
+
+    return _two_phases(body, train, test, r, seed, "triplet", loss)
+
+
+def naming_way(body: nn.Module, train: Pictures, test: Pictures, r: Choices, seed: int) -> "Result":
+    """Way 2 with another loss: cross-entropy of a classifier on unit embeddings, which is thrown away; then
+    the features frozen, and a new classifier. Batches and steps are as in way 2."""
+
+    def loss(z: Tensor, labels: Tensor, head: nn.Linear) -> Tensor:
+        return F.cross_entropy(head(SCALE * z), labels)
+
+    return _two_phases(body, train, test, r, seed, "naming", loss)
+
+
+def _two_phases(
+    body: nn.Module,
+    train: Pictures,
+    test: Pictures,
+    r: Choices,
+    seed: int,
+    name: str,
+    loss_of: Callable[[Tensor, Tensor, nn.Linear], Tensor],
+) -> "Result":
     body, head, data = _start(body, train, seed)
+    thrown_away = copy.deepcopy(head)
 
     def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
-        return triplet_loss(*F.normalize(body(batch[0]), dim=1).chunk(3), margin=r.margin)
+        return loss_of(F.normalize(body(batch[0]), dim=1), batch[1], thrown_away)
 
-    def score(pictures: Pictures) -> float:
-        return nearest_centroid(embed(body, train[0]), train[1], embed(body, pictures[0]), pictures[1])
+    def score() -> tuple[float, float]:
+        z, asked = embed(body, train[0]), embed(body, test[0])
+        return nearest_centroid(z, train[1], z, train[1]), nearest_centroid(z, train[1], asked, test[1])
 
-    optimizer = torch.optim.Adam(body.parameters(), lr=r.rate)
-    first = _epochs("triplet", body, data, loss, optimizer, r, lambda: (score(train), score(test)))
+    groups = [{"params": body.parameters()}, {"params": thrown_away.parameters(), "lr": r.classifier_rate}]
+    first = _epochs(name, body, data, loss, torch.optim.Adam(groups, lr=r.rate), r, score)
     second, logits = _classify(body, head, train, test, r, data)
     return Result(body, head, [first, second], accuracy(logits, test[1]))
 
@@ -216,7 +244,8 @@ def _epochs(
         for epoch in range(r.epochs):
             if epoch:
                 note()
-            data.choose(embed(body, data.images), kind or r.kind)
+            rule = kind or r.kind
+            data.choose(data.images.flatten(1) if rule == "random" else embed(body, data.images), rule)
             yield from data.batches(r.triplets, r.steps)
 
     history = fit(loss, batches(), optimizer, steps=r.epochs * r.steps, label=name)
