@@ -39,7 +39,11 @@ def contestants(modulated: bool) -> dict:
 
 
 def main(rounds: int = 5) -> float:
-    """Print a line for each version; return the median ratio of the first."""
+    """Print a line for each version; return the median ratio of the first.
+
+    The aim was set for version 1. Version 2's masks cost ours one more pass over all samples. Each line is
+    followed by whether this version meets the aim in this run.
+    """
     torch.set_num_threads(THREADS)
     ratios = []
     for name, modulated in (("version 1", False), ("version 2", True)):
@@ -47,6 +51,7 @@ def main(rounds: int = 5) -> float:
         same(runs["ours"](), runs["torchvision"](), name=name)
         times = take_turns(runs, rounds, warm_up=1)
         ratios.append(report(f"deformable convolution, {name}", times, "ours", "torchvision", AIM))
+        print(f"  {name}: {'meets' if ratios[-1] <= AIM else 'MISSES'} the aim")
     return ratios[0]
 
 

@@ -6,6 +6,7 @@ from worked.convolution.deformable_trial import (
     DeformableNet,
     equal_width,
     parameters,
+    resettled,
     run,
     score,
     turned_offsets,
@@ -56,13 +57,42 @@ def test_told_of_a_quarter_turn_the_network_says_the_same(quarter, rng):
     assert (net(turned) - want).abs().max() > 1e-3
 
 
+def test_side_of_the_last_kernels():
+    sides = [layer.weight.shape[-1] for layer in DeformableNet(1, 5, 6, 0, kernel=5, changed=2).layers]
+    assert sides == [3, 3, 5, 5]
+    assert [layer.weight.shape[-1] for layer in DeformableNet(1, 5, 6, 1, kernel=1).layers] == [3, 3, 3, 1]
+    assert [layer.weight.shape[-1] for layer in DeformableNet(1, 5, 6, 0, kernel=5).layers] == [3] * 4
+
+
+def test_offsets_can_be_changed(rng):
+    x, net = torch.randn(3, 1, 8, 8, generator=rng), DeformableNet(1, 5, 6, 2, generator=rng).eval()
+    plain = net(x)  # branches start at zero
+    with torch.no_grad():
+        for layer in net.layers[2:]:
+            layer.branch_weight.normal_(0, 0.3, generator=rng)
+    assert (net(x) - plain).abs().max() > 1e-3
+    assert_close(net(x, change=lambda p: p), net(x), rtol=0, atol=0)
+    assert_close(net(x, change=torch.zeros_like), plain, rtol=0, atol=1e-6)
+
+
+def test_resettled_has_the_statistics_of_its_pictures(rng):
+    x, net = torch.rand(50, 1, 8, 8, generator=rng), DeformableNet(1, 5, 6, 1, generator=rng).eval()
+    new = resettled(net, x)
+    first = net.layers[0](x - 0.5)
+    assert_close(new.norms[0].running_mean, first.mean((0, 2, 3)))
+    assert_close(new.norms[0].running_var, first.var((0, 2, 3)))
+    assert not net.norms[0].running_mean.any()  # the old one stays
+    assert not new.training
+    assert_close(new.head.weight, net.head.weight, rtol=0, atol=0)
+
+
 def test_run_learns_and_scores(rng):
     x = torch.rand(64, 1, 8, 8, generator=rng) / 4
     y = torch.arange(64) % 2
     x[y == 1, :, :4] += 0.5
     for k in (0, 2):
         net = DeformableNet(1, 2, 4, k, generator=rng)
-        trial = run(net, (x, y), {"again": (x, y)}, steps=60, generator=rng)
+        trial = run(net, (x, y), {"again": (x, y)}, steps=60, generator=rng, batch=64)
         assert trial.scores["train"] == trial.scores["again"] == score(net, x, y)
         assert trial.scores["train"][1] > 0.9
         assert trial.seconds > 0

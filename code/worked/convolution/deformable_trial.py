@@ -1,6 +1,8 @@
 """A network of four layers, of which the last 0, 1, 2, ... are deformable, trained and judged."""
 
+import copy
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,17 +15,21 @@ from worked.metrics import accuracy
 from worked.training import fit, warmup_cosine
 
 LAYERS, POOLED = 4, (0, 2)  # 2 x 2 average pooling after these
-BATCH, RATE = 64, 0.02
+BATCH, RATE = 32, 0.02
 
 
 class DeformableNet(nn.Module):
-    """3 x 3 convolutions, each with batch norm and max(0, .), two with pooling; their mean; a linear map.
+    """Four convolutions, each with batch norm and max(0, .), two with pooling; their mean; a linear map.
 
-    The last `deformable` layers are DeformableConv. Average pooling halves a map without favouring a corner,
-    so that a picture turned by 90 degrees has maps turned by 90 degrees, if its size is a multiple of 4.
+    The last `deformable` layers are DeformableConv. Kernels are 3 x 3; those of the last `changed` layers
+    (None: of the deformable ones) are kernel x kernel, deformable or not. Average pooling halves a map
+    without favouring a corner, so that a picture turned by 90 degrees has maps turned by 90 degrees, if its
+    size is a multiple of 4.
 
     `net(x, linear=A)` overrules all offsets by those of `turned_offsets(A)`: what the ordinary network
-    would do if somebody told it how the picture was turned. Raises ValueError unless 0 <= deformable <= 4.
+    would do if somebody told it how the picture was turned; for 3 x 3 kernels. `net(x, change=f)` reads at
+    f(offsets) in place of the offsets that each branch found: f = torch.zeros_like takes them away.
+    Raises ValueError unless 0 <= deformable <= 4.
     Taught in: convolution/deformable.
     """
 
@@ -35,34 +41,43 @@ class DeformableNet(nn.Module):
         deformable: int,
         *,
         kernel: int = 3,
+        changed: int | None = None,
         modulated: bool = False,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        changed = deformable if changed is None else changed
         if not 0 <= deformable <= LAYERS:
             raise ValueError(f"0 to {LAYERS} layers can be deformable, got {deformable}")
         self.layers, self.norms = nn.ModuleList(), nn.ModuleList()
         for i in range(LAYERS):
             wide = c if i == 0 else width
+            side = kernel if i >= LAYERS - changed else 3
             if i >= LAYERS - deformable:
-                layer = DeformableConv(wide, width, kernel, modulated=modulated, generator=generator)
+                layer = DeformableConv(wide, width, side, modulated=modulated, generator=generator)
             else:
-                layer = nn.Conv2d(wide, width, 3, padding=1)
-                _draw(layer, (2 / (9 * wide)) ** 0.5, generator)
+                layer = nn.Conv2d(wide, width, side, padding=side // 2)
+                _draw(layer, (2 / (side**2 * wide)) ** 0.5, generator)
             self.layers.append(layer)
             self.norms.append(nn.BatchNorm2d(width))
         self.head = nn.Linear(width, classes)
         _draw(self.head, width**-0.5, generator)
 
     def forward(
-        self, x: Float[Tensor, "b c h w"], linear: Float[Tensor, "b 2 2"] | None = None
+        self,
+        x: Float[Tensor, "b c h w"],
+        linear: Float[Tensor, "b 2 2"] | None = None,
+        change: Callable[[Tensor], Tensor] | None = None,
     ) -> Float[Tensor, "b k"]:
         for i, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
-            if linear is None:
-                x = layer(x)
-            else:
+            if linear is not None:
                 offsets = turned_offsets(linear)[:, :, None, None].expand(-1, -1, *x.shape[2:])
                 x = deformable_conv(x, offsets, layer.weight, layer.bias, padding=1)
+            elif change is not None and isinstance(layer, DeformableConv):
+                offsets, mask = layer.branch(x)
+                x = deformable_conv(x, change(offsets), layer.weight, layer.bias, mask=mask, **layer.place)
+            else:
+                x = layer(x)
             x = F.relu(norm(x))
             if i in POOLED:
                 x = F.avg_pool2d(x, 2)
@@ -110,6 +125,21 @@ def score(
     return F.cross_entropy(logits, labels).item(), accuracy(logits, labels)
 
 
+def resettled(net: DeformableNet, images: Float[Tensor, "n c h w"], **options) -> DeformableNet:
+    """A copy in eval mode whose batch norms hold the statistics of these pictures; weights stay.
+
+    Known value: on the whole training batch, each norm's mean is that of its input there.
+    """
+    net = copy.deepcopy(net)
+    for norm in net.norms:
+        norm.reset_running_stats()
+        norm.momentum = 1.0  # the new statistics replace the old ones
+    net.train()
+    with torch.no_grad():
+        net(images - 0.5, **options)
+    return net.eval()
+
+
 def run(
     net: DeformableNet,
     train: tuple[Tensor, Tensor],
@@ -117,20 +147,21 @@ def run(
     *,
     steps: int,
     generator: torch.Generator,
+    batch: int = BATCH,
 ) -> Trial:
-    """Train by Adam on batches of 64 drawn with replacement; judge on the training set and each test set."""
+    """Train by Adam on batches drawn with replacement; judge on the training set and each test set."""
     images, labels = train
 
     def batches():
         while True:
-            which = torch.randint(len(images), (BATCH,), generator=generator).to(images.device)
+            which = torch.randint(len(images), (batch,), generator=generator).to(images.device)
             yield images[which] - 0.5, labels[which]
 
     optimizer = torch.optim.Adam(net.parameters(), RATE)
     start = time.perf_counter()
     net.train()
     fit(
-        lambda batch: F.cross_entropy(net(batch[0]), batch[1]),
+        lambda pair: F.cross_entropy(net(pair[0]), pair[1]),
         batches(),
         optimizer,
         steps=steps,
