@@ -73,7 +73,7 @@ def warped(
 ) -> Warped:
     """n pictures of a set, warped in the ways named in kinds, each by an amount uniform over its range.
 
-    "digits": grey, scikit-learn's, of different writers in train and test, about half the picture wide.
+    "digits": grey, scikit-learn's, the last 500 for the test, about half the picture wide.
     "shapes": six white shapes on black, from worked.data.scenes, two sizes, put in the middle. Angle is
     uniform within +-1 radian, the logarithm of scale within +-log 1.5, bend within +-1; all as if kinds had
     only those named. Noise of standard deviation 0.05 comes on top.
