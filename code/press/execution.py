@@ -71,12 +71,12 @@ def cache(book: Book) -> JupyterCacheBase:
 
 def cached(book: Book, page: Page) -> tuple[NotebookNode, dict] | None:
     """The executed page and what was measured while it ran; None if that is out of date."""
-    store = cache(book)
+    store, notebook = cache(book), page.notebook(stamp(book, page))
     try:
-        record = store.match_cache_notebook(page.notebook(stamp(book, page)))
+        record = store.match_cache_notebook(notebook)
     except KeyError:
         return None
-    _, executed = store.merge_match_into_notebook(page.notebook(stamp(book, page)))
+    _, executed = store.merge_match_into_notebook(notebook)
     return executed, record.data
 
 

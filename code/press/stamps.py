@@ -47,29 +47,34 @@ def parse(code: str, where: str) -> ast.Module:
         raise BookError(f"{where}, line {error.lineno}: {error.msg}: {(error.text or '').strip()}") from error
 
 
+def mentions(tree: ast.AST, package: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Names of modules of `worked` that the code imports, and its strings, some of them names of weights."""
+    strings = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    return frozenset(imported_names(tree, package)), frozenset(strings)
+
+
 @lru_cache(maxsize=4096)
-def parsed(file: Path, modified: int) -> ast.Module:
+def mentioned_in(file: Path, package: str, modified: int) -> tuple[frozenset[str], frozenset[str]]:
     del modified  # part of the key: a file is read again only once it has changed
-    return parse(file.read_text(encoding="utf-8"), file.name)
+    return mentions(parse(file.read_text(encoding="utf-8"), file.name), package)
 
 
 def dependencies(book: Book, page: Page) -> list[Path]:
     """Files that the outputs of the page depend on besides its own text, sorted."""
     found: set[Path] = set()
-    named = set()  # strings in the code, among them names of weights and runs
-    todo: list[tuple[ast.AST, str]] = [(parse(page.code, f"a cell of {page.path}"), "")]
+    imports, named = mentions(parse(page.code, f"a cell of {page.path}"), "")
+    todo = sorted(imports)
     while todo:
-        tree, package = todo.pop()
-        named |= {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-        for name in imported_names(tree, package):
-            parts = name.split(".")
-            for depth in range(1, len(parts) + 1):  # importing a.b.c runs a and a.b too
-                file = module_file(book.code, ".".join(parts[:depth]))
-                if file is None or file in found:
-                    continue
-                found.add(file)
-                inside = ".".join(parts[: depth if file.name == "__init__.py" else depth - 1])
-                todo.append((parsed(file, file.stat().st_mtime_ns), inside))
+        parts = todo.pop().split(".")
+        for depth in range(1, len(parts) + 1):  # importing a.b.c runs a and a.b too
+            file = module_file(book.code, ".".join(parts[:depth]))
+            if file is None or file in found:
+                continue
+            found.add(file)
+            inside = ".".join(parts[: depth if file.name == "__init__.py" else depth - 1])
+            imports, strings = mentioned_in(file, inside, file.stat().st_mtime_ns)
+            named |= strings
+            todo += sorted(imports)
     for folder in (book.code / "worked" / "weights", book.source / "runs"):
         if folder.is_dir():
             found |= {
