@@ -16,7 +16,7 @@ from worked.convolution.deep import (
 )
 from worked.convolution.densenet import DenseBlock, DenseLayer, Transition, dense_weights
 from worked.convolution.draws import draw_weights
-from worked.convolution.kept import bytes_kept
+from worked.convolution.kept import bytes_alive
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -132,8 +132,8 @@ def test_frugal_keeps_less_and_says_the_same(rng):
     frugal.load_state_dict(layer.state_dict())
     assert_close(frugal([x]), layer([x]), **EXACT)
     full, less = DenseBlock(8, [4] * 4), DenseBlock(8, [4] * 4, frugal=True)
-    assert bytes_kept(less, x) < bytes_kept(full, x) / 2
-    assert bytes_kept(less, x, grad=False) == bytes_kept(full, x, grad=False) == 4 * 2 * 24 * 36
+    assert bytes_alive(less, x) < bytes_alive(full, x) / 2
+    assert bytes_alive(less, x, grad=False) == bytes_alive(full, x, grad=False) == 4 * 2 * 24 * 36
 
 
 def test_bytes_kept_by_hand():
@@ -146,8 +146,8 @@ def test_bytes_kept_by_hand():
             return (2 * x).exp() + 1  # 2x is freed; the exponential is kept for the way back, the sum is out
 
     x = torch.zeros(10, requires_grad=True)
-    assert bytes_kept(Exp(), x) == bytes_kept(Exp(), x, grad=False) == 40
-    assert (bytes_kept(Twice(), x), bytes_kept(Twice(), x, grad=False)) == (80, 40)
+    assert bytes_alive(Exp(), x) == bytes_alive(Exp(), x, grad=False) == 40
+    assert (bytes_alive(Twice(), x), bytes_alive(Twice(), x, grad=False)) == (80, 40)
 
 
 @pytest.mark.parametrize("body", [Plain, Residual])

@@ -29,11 +29,14 @@ class _Births(TorchDispatchMode):
         return sum(nbytes for reference, nbytes in self.born.values() if not reference.expired())
 
 
-def bytes_kept(network: nn.Module, x: Tensor, *, grad: bool = True) -> int:
+def bytes_alive(network: nn.Module, x: Tensor, *, grad: bool = True) -> int:
     """Bytes that network(x) made and that live on after it, its output included, input and weights not.
 
     With grad these are what the way back needs; without it only the output remains. Each storage counts
     once, and what was computed and freed on the way does not count. The same on every machine.
+
+    `worked.attention.counting.bytes_kept` counts what autograd was handed to save, the input included; that
+    does not see what checkpointing frees, nor what is left without grad, which is the question here.
 
     Known value: the exponential of 10 float32 numbers keeps its result, 40 bytes, with or without grad.
     """
