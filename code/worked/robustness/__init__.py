@@ -1,0 +1,1 @@
+"""Robustness: attacks within a stated budget, and training that holds against them."""
