@@ -198,10 +198,11 @@ def stamped(text: str, stamp: str) -> str:
 
 @dataclass(frozen=True)
 class Book:
-    """A checkout of the book."""
+    """A checkout of the book, as its files are when it is first asked for them."""
 
     root: Path
     profile: str = field(default_factory=lambda: os.environ.get("WORKED_PROFILE", "small"))
+    executed: dict[str, tuple[NotebookNode, dict]] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not (self.root / "_toc.yml").is_file():
@@ -264,6 +265,11 @@ class Book:
     @property
     def problems(self) -> dict[str, dict]:
         return self.problem_sets["problems"]
+
+    @property
+    def runs(self) -> list[Path]:
+        """The records of full-size runs."""
+        return sorted((self.source / "runs").glob("*.json"))
 
     @cached_property
     def config(self) -> dict:

@@ -70,14 +70,16 @@ def cache(book: Book) -> JupyterCacheBase:
 
 
 def cached(book: Book, page: Page) -> tuple[NotebookNode, dict] | None:
-    """The executed page and what was measured while it ran; None if that is out of date."""
-    store, notebook = cache(book), page.notebook(stamp(book, page))
-    try:
-        record = store.match_cache_notebook(notebook)
-    except KeyError:
-        return None
-    _, executed = store.merge_match_into_notebook(notebook)
-    return executed, record.data
+    """The executed page and what was measured while it ran; None if that is out of date. Do not change it."""
+    if page.path not in book.executed:
+        store, notebook = cache(book), page.notebook(stamp(book, page))
+        try:
+            record = store.match_cache_notebook(notebook)
+        except KeyError:
+            return None
+        _, executed = store.merge_match_into_notebook(notebook)
+        book.executed[page.path] = executed, record.data
+    return book.executed[page.path]
 
 
 def execute(book: Book, pages: Sequence[Page], jobs: int) -> None:

@@ -159,7 +159,7 @@ def ledger_view(book: Book, page: Page, argument: str) -> tuple[str, list[Path]]
         raise BookError(
             f"{page.path}: no view {argument!r} of the ledger; there are {', '.join(reference.VIEWS)}"
         )
-    return reference.VIEWS[argument](book), [book.ledger, book.source / "problems.yml", book.source / "runs"]
+    return reference.VIEWS[argument](book), [book.ledger, book.source / "problems.yml", *book.runs]
 
 
 ADDITIONS = {

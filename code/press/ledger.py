@@ -56,6 +56,7 @@ def write(book: Book) -> dict:
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in VERSIONS},
         "chapters": [entry(book, page) for page in book.chapters],
+        "runs": [file.name for file in book.runs],
     }
     text = json.dumps(ledger, indent=1, ensure_ascii=False) + "\n"
     if not book.ledger.exists() or book.ledger.read_text(encoding="utf-8") != text:

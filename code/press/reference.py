@@ -111,7 +111,7 @@ def errata(book: Book) -> str:
 def runs(book: Book) -> str:
     """Every recorded run: where its numbers come from, and what they are."""
     lines = []
-    for file in sorted((book.source / "runs").glob("*.json")):
+    for file in book.runs:
         record = json.loads(file.read_text(encoding="utf-8"))
         metrics, pictures = dict(rows(record.pop("metrics"))), record.pop("figures")
         for title, table in ((record.pop("name"), dict(rows(record))), ("Measured", metrics)):
