@@ -14,7 +14,8 @@ book: $(READY) ## execute what is out of date, build the site in _build/html
 test: book ## every check: unit, parity, architecture, press, notebooks, site
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/test_budgets.py # alone: it measures
+	$(BIN)/python -m pytest --ignore tests/test_budgets.py --numprocesses 2 --dist worksteal --durations 15
 
 serve: book ## read the site on http://localhost:8000
 	$(BIN)/python -m press serve
