@@ -27,7 +27,9 @@ def test_contracts_hold():
 
 
 def test_a_part_that_imports_a_later_one_breaks_the_contract(tmp_path):
-    shutil.copytree(ROOT / "code", tmp_path / "code", ignore=shutil.ignore_patterns("*.safetensors"))
+    shutil.copytree(
+        ROOT / "code", tmp_path / "code", ignore=shutil.ignore_patterns("*.safetensors", "__pycache__")
+    )
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "code/worked/graphs/wrong.py").write_text("import worked.generative\n")
     result = contracts(tmp_path)

@@ -148,7 +148,9 @@ PLANTED = [
 
 def plant(error: Planted, root: Path) -> None:
     """A copy of the book that has the error; pages that do not depend on it stay executed."""
-    left_out = shutil.ignore_patterns(".git", ".venv", "html", "doctrees", "__pycache__", ".*_cache")
+    left_out = shutil.ignore_patterns(
+        ".git", ".venv", "html", "doctrees", "__pycache__", ".*_cache", ".hypothesis"
+    )
     shutil.copytree(ROOT, root, ignore=left_out)
     file = root / error.file
     text = file.read_text()

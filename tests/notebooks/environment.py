@@ -50,9 +50,13 @@ def make(folder: Path) -> Path:
             if source.exists() and not (packages / top).exists():
                 (packages / top).symlink_to(source)
     copy = folder / "source"  # setuptools would leave its traces in the checkout
-    shutil.copytree(
-        ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "_build", "tests", "*.egg-info")
-    )
+    copy.mkdir()
+    for name in ("code", "book", "pyproject.toml", "README.md", "LICENSE"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        else:
+            shutil.copy(source, copy / name)
     offline = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([sys.executable, "-m", "pip", "wheel", *offline, "--wheel-dir", folder, copy], check=True)
     (wheel,) = folder.glob("worked_deep_learning-*.whl")
