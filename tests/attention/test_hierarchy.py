@@ -54,7 +54,11 @@ def name_in_library(name):
     if stage != "0" and block == "0":
         return f"features.{2 * int(stage)}.{rest.replace('reduce', 'reduction')}"
     block = int(block) - (stage != "0")
-    for ours, theirs in (("attention.table", "attn.relative_position_bias_table"), ("attention", "attn")):
+    for ours, theirs in (
+        ("attention.table", "attn.relative_position_bias_table"),
+        ("attention.project", "attn.proj"),
+        ("attention", "attn"),
+    ):
         rest = rest.replace(ours, theirs)
     return f"features.{2 * int(stage) + 1}.{block}.{rest.replace('mlp.2', 'mlp.3')}"
 

@@ -72,8 +72,8 @@ def test_gradient(shift, rng):
     assert torch.autograd.gradgradcheck(lambda t: _Reorder.apply(t, at.order, at.inverse) ** 2, (y,))
 
 
-ATTENTION = {"qkv.weight": "qkv.weight", "qkv.bias": "qkv.bias", "proj.weight": "proj.weight"}
-ATTENTION |= {"proj.bias": "proj.bias", "table": "relative_position_bias_table"}
+ATTENTION = {"qkv.weight": "qkv.weight", "qkv.bias": "qkv.bias", "project.weight": "proj.weight"}
+ATTENTION |= {"project.bias": "proj.bias", "table": "relative_position_bias_table"}
 BLOCK = {f"attention.{k}": f"attn.{v}" for k, v in ATTENTION.items()}
 BLOCK |= {f"{norm}.{p}": f"{norm}.{p}" for norm in ("norm1", "norm2") for p in ("weight", "bias")}
 BLOCK |= {f"mlp.{i}.{p}": f"mlp.{j}.{p}" for i, j in ((0, 0), (2, 3)) for p in ("weight", "bias")}

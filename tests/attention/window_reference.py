@@ -35,4 +35,4 @@ def slow_window_attention(module, x):
                     p = torch.stack(scores, -1).softmax(-1)  # (b, tokens)
                     seen = torch.stack([v[:, yy, xx, part] for yy, xx in tokens], 1)  # (b, tokens, width)
                     mixed[:, y, x, part] = (p[..., None] * seen).sum(1)
-    return (mixed @ module.proj.weight.T + module.proj.bias)[:, :h, :w]
+    return (mixed @ module.project.weight.T + module.project.bias)[:, :h, :w]

@@ -13,7 +13,12 @@ from torch import Tensor
 from worked.attention.swin import SwinBlock
 
 BATCH, SIZE, WIDTH, HEADS, WINDOW, SHIFT, AIM = 8, 56, 96, 3, 7, 3, 0.9
-NAMES = {"attention.table": "attn.relative_position_bias_table", "mlp.2": "mlp.3", "attention": "attn"}
+NAMES = {
+    "attention.table": "attn.relative_position_bias_table",
+    "mlp.2": "mlp.3",
+    "attention": "attn",
+    "project": "proj",
+}
 
 
 def contestants() -> dict:

@@ -5,32 +5,21 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from worked.attention.attend import attend
+from worked.attention.multi_head import SelfAttention
 from worked.attention.window import arrange, relative_place
 
 
-class GlobalAttention(nn.Module):
+class GlobalAttention(SelfAttention):
     """MSA: every token of the map attends every token, whatever the distance.
 
     Raises ValueError unless the heads divide the d features. Source: Vaswani et al. 2017, arXiv:1706.03762.
     """
 
-    def __init__(self, d: int, heads: int) -> None:
-        super().__init__()
-        if heads < 1 or d % heads:
-            raise ValueError(f"{heads} heads do not divide {d} features")
-        self.heads = heads
-        self.qkv, self.proj = nn.Linear(d, 3 * d), nn.Linear(d, d)
-
     def within(
         self, x: Float[Tensor, "b g n d"], bias: Float[Tensor, "..."] | None = None
     ) -> Float[Tensor, "b g n d"]:
         """Multi-head attention within each of the g groups; the bias broadcasts to (b, g, heads, n, n)."""
-        b, g, n, d = x.shape
-        split = self.qkv(x).reshape(b, g, n, 3, self.heads, d // self.heads)
-        qkv = split.permute(3, 0, 1, 4, 2, 5).contiguous()  # (3, b, g, heads, n, d / heads)
-        out = attend(qkv, bias).transpose(2, 3).reshape(b, g, n, d)
-        return self.proj(out)
+        return SelfAttention.forward(self, x, bias)[0]
 
     def forward(self, x: Float[Tensor, "b h w d"]) -> Float[Tensor, "b h w d"]:
         return self.within(x.flatten(1, 2)[:, None]).reshape(x.shape)  # one group: the whole map
