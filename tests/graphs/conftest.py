@@ -19,3 +19,12 @@ def graph_conv():
         warnings.simplefilter("ignore")
         from torch_geometric.nn import GraphConv
     return GraphConv
+
+
+@pytest.fixture(scope="session")
+def pyg():
+    """torch_geometric.nn, for the layers that ours are compared with."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import torch_geometric.nn
+    return torch_geometric.nn

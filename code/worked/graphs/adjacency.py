@@ -5,6 +5,7 @@ listens to its neighbour u, and A[v, u] = 1. Row v of A H is then the sum of h_u
 """
 
 import warnings
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int, Int64
@@ -28,6 +29,7 @@ class Adjacency:
     edge_index: Int64[Tensor, "2 e"]
     n: int
     symmetric: bool
+    kept: dict[str, Any]  # what a layer derives from the graph alone, so that it is computed once
 
     def __init__(self, edge_index: Int[Tensor, "2 e"], n: int) -> None:
         if edge_index.ndim != 2 or len(edge_index) != 2 or edge_index.dtype not in (torch.int32, torch.int64):
@@ -51,6 +53,7 @@ class Adjacency:
         self.symmetric = torch.equal(key, key_transposed)
         self._key, self._key_transposed = key, key if self.symmetric else key_transposed
         self._matrices: dict[tuple[torch.dtype, bool], Tensor] = {}
+        self.kept = {}
 
     def matrix(self, dtype: torch.dtype, transposed: bool = False) -> Float[Tensor, "n n"]:
         """A, or its transpose, as a CSR tensor: built at the first call, then kept."""
