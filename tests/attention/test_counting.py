@@ -6,11 +6,14 @@ from torch import nn
 from worked.attention.counting import (
     bytes_kept,
     entries_written,
+    multi_head_parameters,
     multiply_adds,
     omega_msa,
+    omega_multi_head,
     omega_wmsa,
     seconds_spent,
 )
+from worked.attention.multi_head import MultiHeadAttention
 from worked.attention.swin import GlobalAttention, WindowAttention
 
 with warnings.catch_warnings():
@@ -24,6 +27,10 @@ def test_hand_values():
     assert multiply_adds(nn.Linear(3, 5), torch.ones(2, 3)) == 30
     assert entries_written(nn.Softmax(-1), torch.ones(2, 3)) == {"_softmax": 6}
     assert omega_wmsa(4, 4, 5, 4) == omega_msa(4, 4, 5)  # one window
+    sizes = {"d": 100, "heads": 3, "d_k": 10, "d_v": 20, "d_out": 50}
+    assert multi_head_parameters(**sizes) == 15_000
+    assert omega_multi_head(64, **sizes) == 960_000 + 368_640
+    assert omega_multi_head(6, d=8, heads=2, d_k=4, d_v=4, d_out=8) == omega_msa(2, 3, 8)
 
 
 class Exp(nn.Module):
@@ -47,6 +54,14 @@ def test_counts_are_the_formulas(h, w, c, heads, shift):
         ShiftedWindowAttention(c, [2, 2], [shift] * 2, heads),
     ):
         assert multiply_adds(module, x) == 2 * omega_wmsa(h, w, c, 2)
+
+
+@pytest.mark.parametrize(("n", "d", "heads", "d_k", "d_v", "d_out"), [(1, 2, 1, 1, 1, 1), (7, 5, 3, 2, 4, 6)])
+def test_multi_head_is_counted(n, d, heads, d_k, d_v, d_out):
+    sizes = {"d": d, "heads": heads, "d_k": d_k, "d_v": d_v, "d_out": d_out}
+    module = MultiHeadAttention(**sizes)
+    assert sum(p.numel() for p in module.parameters()) == multi_head_parameters(**sizes)
+    assert multiply_adds(module, torch.ones(2, n, d)) == 2 * omega_multi_head(n, **sizes)
 
 
 @pytest.mark.parametrize("shift", [0, 1])

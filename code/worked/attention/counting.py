@@ -33,6 +33,29 @@ def omega_wmsa(h: int, w: int, c: int, window: int) -> int:
     return 4 * h * w * c**2 + 2 * window**2 * h * w * c
 
 
+def multi_head_parameters(*, d: int, heads: int, d_k: int, d_v: int, d_out: int) -> int:
+    r"""Weights of multi-head attention without biases: of all queries, keys and values, and of the output.
+
+    .. math:: H d\,(2 d_k + d_v) + H d_v\,d_{\text{out}}
+
+    Known value: d = 100, 3 heads, d_k = 10, d_v = 20, d_out = 50 gives 12,000 + 3,000 = 15,000.
+    Taught in: attention/multi-head, thm-multi-parameters.
+    """
+    return heads * d * (2 * d_k + d_v) + heads * d_v * d_out
+
+
+def omega_multi_head(n: int, *, d: int, heads: int, d_k: int, d_v: int, d_out: int) -> int:
+    r"""Multiply-adds of multi-head self-attention of n tokens: n for each parameter, and the two products.
+
+    .. math:: n\,\big(H d\,(2 d_k + d_v) + H d_v\,d_{\text{out}}\big) + n^2 H\,(d_k + d_v)
+
+    Known value: the sizes above with n = 64 give 960,000 + 368,640. With d_k = d_v = d / H, d_out = d = C and
+    n = hw it is `omega_msa`. Taught in: attention/multi-head, thm-multi-cost.
+    """
+    weights = multi_head_parameters(d=d, heads=heads, d_k=d_k, d_v=d_v, d_out=d_out)
+    return n * weights + n**2 * heads * (d_k + d_v)
+
+
 def multiply_adds(module: nn.Module, *inputs: Tensor) -> int:
     """Multiply-adds of all matrix products and convolutions in module(*inputs), counted as they run.
 
