@@ -1,4 +1,4 @@
-"""Multi-head self-attention, forward and backward: ours beside torch's MultiheadAttention, in turn in one run.
+"""Multi-head self-attention, forward and backward: ours beside torch.nn.MultiheadAttention, in turn.
 
 Run ``python tests/bench/bench_multi_head.py``: a layer of ViT-B/16 at 224 x 224 pixels, on 8 pictures. The
 library takes part twice: with the weights, averaged over heads as is its default; and without, its fastest

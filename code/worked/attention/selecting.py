@@ -1,4 +1,4 @@
-"""Which sets of keys one head can prefer to all others: counted by a formula, and found by linear programming."""
+"""Which sets of keys one head can prefer to all others: counted by a formula, found by linear programming."""
 
 from itertools import product
 from math import comb
