@@ -4,6 +4,7 @@ from worked.data import cifar10 as _cifar10
 from worked.data import cluttered_digits as _cluttered_digits
 from worked.data import coco as _coco
 from worked.data import digits as _digits
+from worked.data import faces as _faces
 from worked.data import graphs as _graphs
 from worked.data import mnist as _mnist
 from worked.data import photographs as _photographs
@@ -12,6 +13,7 @@ from worked.data.cifar10 import cifar10
 from worked.data.cluttered_digits import cluttered_digits
 from worked.data.coco import coco_patches
 from worked.data.digits import digits
+from worked.data.faces import Faces, faces
 from worked.data.graphs import Graph, karate_club, southern_women
 from worked.data.mnist import mnist
 from worked.data.photographs import photograph
@@ -23,6 +25,7 @@ CARDS: tuple[Card, ...] = (
     _photographs.CARD,
     _scenes.CARD,
     _cluttered_digits.CARD,
+    _faces.CARD,
     *_graphs.CARDS,
     _mnist.CARD,
     _cifar10.CARD,
@@ -35,6 +38,7 @@ __all__ = [
     "DOWNLOADS",
     "Card",
     "ChecksumError",
+    "Faces",
     "Graph",
     "MissingData",
     "Scenes",
@@ -42,6 +46,7 @@ __all__ = [
     "cluttered_digits",
     "coco_patches",
     "digits",
+    "faces",
     "karate_club",
     "mnist",
     "photograph",
