@@ -1,4 +1,3 @@
-import math
 import warnings
 
 import pytest
@@ -6,38 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
-from worked.attention.vit import SelfAttention, ViT, attention, interpolate_positions
+from worked.attention.torchvision_weights import from_torchvision
+from worked.attention.vit import ViT, interpolate_positions
 
 F64 = torch.float64
-
-
-def slow_attention(q, k, v):
-    """Eq. (1) of the paper for one head, number by number."""
-    n, d = q.shape
-    out, rows = torch.zeros_like(v), []
-    for i in range(n):
-        scores = [math.exp((q[i] @ k[j]).item() / math.sqrt(d)) for j in range(n)]
-        rows.append([s / sum(scores) for s in scores])
-        for j in range(n):
-            out[i] += rows[-1][j] * v[j]
-    return out, torch.tensor(rows, dtype=F64)
-
-
-def test_attention_equals_the_formula(rng):
-    q, k, v = torch.randn(3, 2, 3, 5, 4, generator=rng, dtype=F64)
-    out, weights = attention(q, k, v)
-    for b in range(2):
-        for h in range(3):
-            want, rows = slow_attention(q[b, h], k[b, h], v[b, h])
-            assert_close(out[b, h], want, rtol=1e-12, atol=1e-13)  # sums of five terms of size one
-            assert_close(weights[b, h], rows, rtol=1e-12, atol=1e-13)
-
-
-def test_equal_keys_give_the_mean(rng):
-    v = torch.randn(1, 1, 4, 3, generator=rng, dtype=F64)
-    out, weights = attention(torch.randn(1, 1, 4, 3, generator=rng, dtype=F64), torch.ones_like(v), v)
-    assert_close(weights, torch.full_like(weights, 1 / 4))
-    assert_close(out, v.mean(2, keepdim=True).expand_as(out))
 
 
 @settings(max_examples=12)
@@ -59,43 +30,36 @@ def test_equals_torchvision(patch, across, depth, heads):
     ours = ViT(size=size, patch=patch, width=width, depth=depth, heads=heads, hidden=hidden).double()
     for p in theirs.parameters():
         torch.nn.init.normal_(p, std=0.5)
-    state = {
-        "class_token": theirs.class_token,
-        "positions": theirs.encoder.pos_embedding,
-        **{f"embed.{k}": v for k, v in theirs.conv_proj.state_dict().items()},
-        **{f"norm.{k}": v for k, v in theirs.encoder.ln.state_dict().items()},
-    }
-    for i, block in enumerate(theirs.encoder.layers):
-        names = {
-            "norm1": block.ln_1,
-            "norm2": block.ln_2,
-            "attention.project": block.self_attention.out_proj,
-            "mlp.0": block.mlp[0],
-            "mlp.2": block.mlp[3],
-        }
-        for name, module in names.items():
-            state |= {f"blocks.{i}.{name}.{k}": v for k, v in module.state_dict().items()}
-        state[f"blocks.{i}.attention.qkv.weight"] = block.self_attention.in_proj_weight
-        state[f"blocks.{i}.attention.qkv.bias"] = block.self_attention.in_proj_bias
-    ours.load_state_dict(state)
+    ours.load_state_dict(from_torchvision(theirs.state_dict()))
     images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1), dtype=F64)
     features, inside = ours(images)
     assert_close(features, theirs(images), rtol=1e-9, atol=1e-9)  # a few thousand float64 operations in depth
-    assert inside["attention"].shape == (depth, 2, heads, 1 + across**2, 1 + across**2)
-    assert_close(inside["attention"].sum(-1), torch.ones_like(inside["attention"][..., 0]))
+    assert len(inside["attention"]) == depth
+    for weights in inside["attention"]:
+        assert weights.shape == (2, heads, 1 + across**2, 1 + across**2)
+        assert_close(weights.sum(-1), torch.ones_like(weights[..., 0]))
     assert_close(inside["tokens"][:, 0], features, rtol=0, atol=0)
+    up = torch.randn(features.shape, generator=torch.Generator().manual_seed(2), dtype=F64)
+    mine = dict(
+        zip(ours.state_dict(), torch.autograd.grad(features, list(ours.parameters()), up), strict=True)
+    )
+    names = [name for name, _ in theirs.named_parameters()]
+    wanted = torch.autograd.grad(theirs(images), list(theirs.parameters()), up)
+    for name, grad in from_torchvision(dict(zip(names, wanted, strict=True))).items():
+        assert_close(mine[name], grad, rtol=1e-8, atol=1e-8, msg=lambda m, name=name: f"{name}: {m}")
 
 
-def test_attention_module_equals_torch(rng):
+def test_tokens_follow_equation_1(rng):
+    """Hand-made: class token and linear maps of flattened patches, one position added to each of them."""
     torch.manual_seed(0)
-    ours, theirs = SelfAttention(8, 2).double(), torch.nn.MultiheadAttention(8, 2, batch_first=True).double()
-    theirs.in_proj_weight.data, theirs.in_proj_bias.data = ours.qkv.weight.data, ours.qkv.bias.data
-    theirs.out_proj.load_state_dict(ours.project.state_dict())
-    x = torch.randn(3, 5, 8, generator=rng, dtype=F64)
-    out, weights = ours(x)
-    want, rows = theirs(x, x, x, average_attn_weights=False)
-    assert_close(out, want, rtol=1e-12, atol=1e-12)
-    assert_close(weights, rows, rtol=1e-12, atol=1e-12)
+    vit = ViT(size=4, patch=2, width=4, depth=1, heads=1).double()
+    vit.class_token.data.normal_(generator=rng)
+    x = torch.randn(1, 3, 4, 4, generator=rng, dtype=F64)
+    E = vit.embed.weight.reshape(4, -1)
+    want = [vit.class_token[0, 0]]
+    for top, left in ((0, 0), (0, 2), (2, 0), (2, 2)):
+        want.append(E @ x[0, :, top : top + 2, left : left + 2].flatten() + vit.embed.bias)
+    assert_close(vit.embedded(x)[0], torch.stack(want) + vit.positions[0], rtol=1e-12, atol=1e-12)
 
 
 def test_without_positions_patches_are_a_set(rng):

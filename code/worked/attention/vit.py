@@ -1,26 +1,13 @@
 """A vision transformer that shows its attention. Built like torchvision's vit_b_16, and tested against it."""
 
-import math
-
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from worked.attention.multi_head import SelfAttention
 
-def attention(
-    q: Float[Tensor, "b heads n d"], k: Float[Tensor, "b heads n d"], v: Float[Tensor, "b heads n d"]
-) -> tuple[Float[Tensor, "b heads n d"], Float[Tensor, "b heads n n"]]:
-    r"""Scaled dot-product attention: the mixtures, and the weights that mixed them (row i: for token i).
-
-    .. math:: A = \operatorname{softmax}\big(q k^\top / \sqrt d\big), \qquad A v
-
-    Known value: equal keys give weights 1/n, and every output is the mean of v.
-    Source: Vaswani et al. 2017, arXiv:1706.03762, eq. (1).
-    """
-    weights = (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(dim=-1)  # (b, heads, n, n)
-    return weights @ v, weights
+Seen = dict[str, Float[Tensor, "..."] | tuple[Float[Tensor, "..."], ...]]
 
 
 def interpolate_positions(
@@ -43,25 +30,6 @@ def interpolate_positions(
     image = positions[:, 1:].transpose(1, 2).reshape(1, d, *grid)
     image = F.interpolate(image, size=to, mode="bicubic", align_corners=False)  # (1, d, *to)
     return torch.cat([positions[:, :1], image.flatten(2).transpose(1, 2)], dim=1)  # (1, 1 + to, d)
-
-
-class SelfAttention(nn.Module):
-    """Multi-head self-attention with biases; returns its output and the weights of every head."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)  # rows: all heads' q, then all k, then all v
-        self.project = nn.Linear(width, width)
-
-    def forward(
-        self, x: Float[Tensor, "b n d"]
-    ) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "b heads n n"]]:
-        q, k, v = rearrange(
-            self.qkv(x), "b n (three heads d) -> three b heads n d", three=3, heads=self.heads
-        )
-        out, weights = attention(q, k, v)
-        return self.project(rearrange(out, "b heads n d -> b n (heads d)")), weights
 
 
 class Block(nn.Module):
@@ -88,7 +56,7 @@ class ViT(nn.Module):
     ``forward`` returns (features, {"attention", "tokens"}):
 
     - features, (b, width): the class token after the last block and the final norm;
-    - attention, (depth, b, heads, n, n): the weights of every block; n = 1 + patches, token 0 is the class.
+    - attention, depth times (b, heads, n, n): each block's weights; n = 1 + patches, token 0 is the class.
       ``attention[-1][:, :, 0, 1:]`` is the class token's last look at the patches, row by row of the picture;
     - tokens, (b, n, width): all tokens after the final norm, so that tokens[:, 0] = features.
 
@@ -127,18 +95,21 @@ class ViT(nn.Module):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
 
-    def forward(
-        self, images: Float[Tensor, "b c h w"]
-    ) -> tuple[Float[Tensor, "b d"], dict[str, Float[Tensor, "..."]]]:
+    def embedded(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n d"]:
+        """Class token and embedded patches, row by row of the picture, plus the positions: eq. (1)."""
         h, w = images.shape[2:]
         if h % self.patch or w % self.patch:
             raise ValueError(f"each side must be a multiple of {self.patch}, got {h} x {w}")
         patches = self.embed(images).flatten(2).transpose(1, 2)  # (b, patches, d)
+        tokens = torch.cat([self.class_token.expand(len(images), -1, -1), patches], dim=1)  # (b, n, d)
         positions = interpolate_positions(self.positions, self.grid, (h // self.patch, w // self.patch))
-        x = torch.cat([self.class_token.expand(len(images), -1, -1), patches], dim=1) + positions  # (b, n, d)
+        return tokens + positions
+
+    def forward(self, images: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b d"], Seen]:
+        x = self.embedded(images)
         seen = []
         for block in self.blocks:
             x, weights = block(x)
             seen.append(weights)
         tokens = self.norm(x)
-        return tokens[:, 0], {"attention": torch.stack(seen), "tokens": tokens}
+        return tokens[:, 0], {"attention": tuple(seen), "tokens": tokens}
