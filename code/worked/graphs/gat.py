@@ -77,7 +77,7 @@ class _Attend(torch.autograd.Function):
         # LeakyReLU rises, so the largest score of a row is that of its largest sender
         top = F.leaky_relu(_largest_sender(from_score, adjacency) + to_score, slope)
         weight = F.leaky_relu(raw, slope).sub_(top.index_select(0, v)).exp_()
-        total = torch.zeros_like(to_score).index_add_(0, v, weight)
+        total = pattern.to_receivers(weight)
         total = total.clamp_(min=torch.finfo(x.dtype).tiny).view(-1, 1)  # 0 only where there is no neighbour
         table = x.reshape(n * heads, c)
         matrix = pattern.matrix(weight)
@@ -90,19 +90,18 @@ class _Attend(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad):
         n, heads, c = ctx.shape
-        pattern, (u, v) = Pattern.of(ctx.adjacency, heads), ctx.adjacency.edge_index
+        pattern, v = Pattern.of(ctx.adjacency, heads), ctx.adjacency.edge_index[1]
         table, weight, raw, total, y = ctx.saved_tensors
         grad = grad.reshape(n * heads, c) / total
         mean = (grad * y).sum(1).view(n, heads)
         ds = pattern.products(grad, table, ctx.matrix).sub_(mean.index_select(0, v)).mul_(weight)
         ds = torch.ops.aten.leaky_relu_backward(ds, raw, ctx.slope, False)
         grad_x = torch.mm(pattern.transposed(weight), grad).view(n, heads, c)
-        grad_from, grad_to = (torch.zeros_like(mean).index_add_(0, end, ds) for end in (u, v))
-        return grad_x, grad_from, grad_to, None, None
+        return grad_x, pattern.to_senders(ds), pattern.to_receivers(ds), None, None
 
 
 def _largest_sender(score: Float[Tensor, "n heads"], adjacency: Adjacency) -> Float[Tensor, "n heads"]:
-    """max_neighbours, without a gradient: on a CPU by the sparse kernel, which needs no copy for each edge."""
+    """max_neighbours without a gradient: on a CPU by the sparse kernel, which copies nothing to edges."""
     if score.device.type == "cpu":
         return torch.sparse.mm(adjacency.matrix(score.dtype), score, "amax")
     return max_neighbours(score, adjacency)
