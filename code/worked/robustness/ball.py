@@ -5,7 +5,7 @@ is a share of the whole range: 8/255 is eight steps of an 8-bit picture.
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 NORMS = ("linf", "l2")
@@ -32,8 +32,8 @@ def check_pixels(x: Float[Tensor, "n *dims"]) -> Float[Tensor, "n *dims"]:
     return x
 
 
-def per_example(value: Float[Tensor, " n"], like: Float[Tensor, "n *dims"]) -> Float[Tensor, "n *ones"]:
-    """One number an example, shaped so that it multiplies the examples of `like`."""
+def per_example(value: Shaped[Tensor, " n"], like: Float[Tensor, "n *dims"]) -> Shaped[Tensor, "n *ones"]:
+    """One number (or truth value) an example, shaped so that it multiplies or selects examples of `like`."""
     return value.reshape(-1, *[1] * (like.ndim - 1))
 
 

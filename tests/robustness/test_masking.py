@@ -1,0 +1,105 @@
+import pytest
+import torch
+from robustness.models import network
+from torch import nn
+from torch.testing import assert_close
+from worked.robustness.attack import margin_loss
+from worked.robustness.ball import length
+from worked.robustness.gradient_free import square_search
+from worked.robustness.masking import (
+    Quantised,
+    Saturated,
+    accuracy_of,
+    alarms,
+    flat_share,
+    surviving,
+    under_attack,
+)
+
+
+class Sure(nn.Module):
+    """Always the first of three."""
+
+    def forward(self, x):
+        return x.flatten(1).sum(1, keepdim=True) * 0 + torch.tensor([1.0, 0, 0])
+
+
+class Leaning(nn.Module):
+    """Logits (0, mean of the pixels - 0.5), in float32: wrong for label 0 once the mean passes one half."""
+
+    def forward(self, x):
+        mean = x.flatten(1).mean(1)
+        return torch.stack([torch.zeros_like(mean), mean - 0.5], 1)
+
+
+def test_masks_answer_alike_where_they_should(rng):
+    model, x = network(rng, 1, 6), torch.rand(4, 1, 6, 6, generator=rng, dtype=torch.float64)
+    assert_close(Saturated(model, 50.0)(x).argmax(1), model(x).argmax(1))
+    assert_close(Quantised(model, 3)(x), model((2 * x).round() / 2))
+    y = model(x).argmax(1)
+    assert flat_share(model, x, y) == 0
+    assert flat_share(Quantised(model, 3), x, y) == 1
+    assert flat_share(Saturated(model, 1e5), x, y) == 1
+
+
+def test_square_search_finds_what_a_gradient_would_and_stays_in_the_budget(rng):
+    x, y = torch.full((3, 1, 8, 8), 0.45), torch.tensor([0, 0, 0])
+    z = square_search(Leaning(), x, y, epsilon=0.1, queries=150, rng=rng)
+    assert (length(z - x, "linf") <= 0.1 + 1e-6).all()
+    assert (margin_loss(Leaning()(z), y) > 0).all()
+    assert_close(square_search(Leaning(), x, y, epsilon=0.1, queries=0, rng=rng), x)
+
+
+@pytest.mark.parametrize("mask", [lambda m: Quantised(m, 2), lambda m: Saturated(m, 1e6)])
+def test_square_search_is_not_misled(mask, rng):
+    x, y = 0.1 + 0.35 * torch.rand(40, 1, 8, 8, generator=rng), torch.zeros(40).long()
+    model = mask(Leaning())
+    z = square_search(model, x, y, epsilon=0.3, queries=100, rng=rng)
+    assert accuracy_of(model, x, y) == 1
+    assert accuracy_of(model, z, y) <= 0.1
+    assert (margin_loss(model(z), y) >= margin_loss(model(x), y)).all()
+
+
+def test_surviving_is_the_worst_of_all_tries():
+    tries = [torch.eye(3), torch.eye(3).flip(0)]
+    assert surviving(nn.Identity(), tries[:1], torch.arange(3)) == 1
+    assert surviving(nn.Identity(), tries, torch.arange(3)) == pytest.approx(1 / 3)
+    with pytest.raises(ValueError, match="got none"):
+        surviving(nn.Identity(), [], torch.arange(3))
+
+
+def test_a_mask_raises_alarms_and_an_honest_model_none(rng):
+    x, y = 0.35 + 0.2 * torch.rand(60, 1, 8, 8, generator=rng), torch.zeros(60).long()
+    for model, want in (
+        (Leaning(), []),
+        (Quantised(Leaning(), 2), ["transfer", "square", "everything", "flat"]),
+        (Saturated(Leaning(), 1e6), ["margin", "flat"]),
+    ):
+        left = under_attack(model, x, y, epsilon=0.1, surrogate=Leaning(), rng=rng, steps=4, queries=60)
+        raised = alarms(left, flat_share(model, x, y))
+        assert raised == want or set(want) <= set(raised), (type(model).__name__, left, raised)
+        assert left["clean"] >= left["pgd"]
+
+
+def test_alarms_one_by_one():
+    good = {"clean": 0.9, "everything": 0.0} | dict.fromkeys(
+        ("fgsm", "pgd", "margin", "restarts", "transfer", "square"), 0.5
+    )
+    assert alarms(good, 0.0) == []
+    for name in ("fgsm", "margin", "restarts", "transfer", "square"):
+        assert alarms({**good, name: 0.4}, 0.0) == [name]
+        assert alarms({**good, name: 0.6}, 0.0) == []
+    assert alarms({**good, "everything": 0.3}, 0.0) == ["everything"]
+    assert alarms(good, 0.3) == ["flat"]
+    with pytest.raises(ValueError, match="got 2"):
+        alarms(good, 0.0, slack=2.0)
+
+
+def test_rejects(rng):
+    with pytest.raises(ValueError, match="2 levels, got 1"):
+        Quantised(Sure(), 1)
+    with pytest.raises(ValueError, match="positive scale, got 0"):
+        Saturated(Sure(), 0.0)
+    x, y = torch.rand(1, 1, 4, 4, generator=rng), torch.tensor([0])
+    with pytest.raises(ValueError, match="queries >= 0, got -1"):
+        square_search(Sure(), x, y, epsilon=0.1, queries=-1, rng=rng)
