@@ -1,10 +1,10 @@
 """PGD with 40 steps on a small CNN: ours beside torchattacks' PGD, same seed, in turn in one run.
 
-Run ``python tests/bench/bench_pgd.py``: 64 pictures of 3 x 32 x 32 in [0, 1], three convolutions, two threads.
-As called by default ours gives the library's answer to the last bit, in the same time: both are 40 forward and
-backward passes. The headline is ours with the pictures in channels-last order, which these convolutions are
-faster in; float32 then sums in another order, so the answers are compared by their losses. The third line says
-what the library gains from being handed pictures in that order.
+Run ``python tests/bench/bench_pgd.py``: 64 pictures of 3 x 32 x 32 in [0, 1], three convolutions, two
+threads. As called by default ours gives the library's answer to the last bit, in the same time: both are 40
+forward and backward passes. The headline is ours with the pictures in channels-last order, which these
+convolutions are faster in; float32 then sums in another order, so the answers are compared by their losses.
+The third line says what is left of the difference when the library is handed pictures in that order.
 """
 
 import contextlib

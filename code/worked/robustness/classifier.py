@@ -51,15 +51,17 @@ class Classifier(nn.Module):
     Sizes for width w: 12 x 12 x 1, to 6 x 6 x w (5 x 5, stride 2), to 5 x 5 x 4w (4 x 4), to 4w, to 10.
     Weights are drawn as PyTorch does, uniformly within 1/sqrt(fan in), but from the generator.
 
-    Known value: w = 8 has 4,666 parameters. Raises ValueError if width < 1.
+    Pictures of any size from 7 x 7 and of any number of channels will do.
+
+    Known value: w = 8 and one channel make 4,666 parameters. Raises ValueError if width or channels < 1.
     """
 
-    def __init__(self, width: int = 8, *, rng: torch.Generator) -> None:
+    def __init__(self, width: int = 8, channels: int = 1, *, rng: torch.Generator) -> None:
         super().__init__()
-        if width < 1:
-            raise ValueError(f"want a width of at least 1, got {width}")
+        if width < 1 or channels < 1:
+            raise ValueError(f"want width and channels of at least 1, got {width} and {channels}")
         self.layers = nn.Sequential(
-            nn.Conv2d(1, width, 5, stride=2, padding=2),
+            nn.Conv2d(channels, width, 5, stride=2, padding=2),
             nn.ReLU(),
             nn.Conv2d(width, 4 * width, 4, padding=1),
             nn.ReLU(),
@@ -69,7 +71,7 @@ class Classifier(nn.Module):
         )
         redraw(self, rng)
 
-    def forward(self, x: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 10"]:
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 10"]:
         return self.layers(x)
 
 
@@ -85,7 +87,7 @@ def redraw(model: nn.Module, rng: torch.Generator) -> None:
 
 def train(
     model: nn.Module,
-    x: Float[Tensor, "n 1 h w"],
+    x: Float[Tensor, "n c h w"],
     y: Int[Tensor, " n"],
     *,
     rng: torch.Generator,
