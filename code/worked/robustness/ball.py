@@ -135,14 +135,16 @@ def random_start(
 
     linf: every pixel uniform in [-epsilon, epsilon]. l2: a uniform direction, and a radius uniform in
     [0, epsilon]; that is not uniform in the ball, whose volume lies near its surface. Both draw their numbers
-    in the order of torchattacks, so equal seeds give equal starts.
+    in the order of torchattacks, so equal seeds give equal starts. The generator's device may differ from x's.
 
     Known value: epsilon 0 gives 0. Raises ValueError on another norm or a bad epsilon.
     Source: Madry et al. 2018, arXiv:1706.06083 (linf); torchattacks 3.5.1 (l2).
     """
     check_epsilon(epsilon)
+    drawn = torch.empty(x.shape, dtype=x.dtype, device=rng.device)
     if check_norm(norm) == "linf":
-        return torch.empty_like(x).uniform_(-epsilon, epsilon, generator=rng)
-    delta = torch.empty_like(x).normal_(generator=rng)
-    size = per_example(length(delta, "l2"), delta)
-    return delta * (torch.empty_like(size).uniform_(0, 1, generator=rng) / size * epsilon)
+        return drawn.uniform_(-epsilon, epsilon, generator=rng).to(x.device)
+    drawn.normal_(generator=rng)
+    size = per_example(length(drawn, "l2"), drawn)
+    radius = torch.empty_like(size).uniform_(0, 1, generator=rng)
+    return (drawn * (radius / size * epsilon)).to(x.device)
