@@ -17,11 +17,28 @@ def affine(k, d, rng):
 def test_two_affine_classes_have_one_normal(rng):
     net, x = affine(2, 6, rng), torch.randn(9, 1, 2, 3, generator=rng, dtype=torch.float64)
     f = net(x).detach()
-    normals, rho = border_normals(net, x, f.argmax(1))
+    normals, rho, crossed = border_normals(net, x, f.argmax(1))
+    assert crossed.all()
     w = (net[1].weight[1] - net[1].weight[0]).detach()
     toward = torch.where(f.argmax(1) == 0, 1, -1)[:, None]  # class 1 lies along w, class 0 against it
     assert_close(normals, toward * w / w.norm(), **ROUNDING)
     assert_close(rho, (f[:, 1] - f[:, 0]).abs() / w.norm(), **ROUNDING)
+
+
+def test_a_picture_that_does_not_cross_is_left_out():
+    """The scores of the second picture are constant, so that it has nowhere to go."""
+
+    class Half(nn.Module):
+        def forward(self, x):
+            bright = x.sum((1, 2, 3))
+            return torch.stack([torch.where(x[:, 0, 0, 0] > 5, 1.0, bright), 0 * bright], 1)
+
+    x = torch.full((2, 1, 1, 2), 0.5)
+    x[1] = 9.0
+    normals, rho, crossed = border_normals(Half(), x, torch.tensor([0, 0]))
+    assert crossed.tolist() == [True, False]
+    assert_close(normals, torch.full((1, 2), -(0.5**0.5)))
+    assert_close(rho, torch.tensor([0.5**0.5]))
 
 
 def test_spectrum_by_hand():
@@ -72,11 +89,11 @@ def test_shuffling_keeps_each_rows_numbers(rng):
 def test_rejects(rng):
     net, x = affine(2, 6, rng), torch.randn(4, 1, 2, 3, generator=rng, dtype=torch.float64)
     label = net(x).argmax(1)
-    with pytest.raises(ValueError, match="4 do not have the label"):
+    with pytest.raises(ValueError, match="4 of 4 are not"):
         border_normals(net, x, 1 - label)
     flat = nn.Sequential(nn.Flatten(), nn.Linear(6, 2)).double()
     flat[1].weight.data.zero_()
-    with pytest.raises(ValueError, match="4 do not cross"):
+    with pytest.raises(ValueError, match="none of 4 pictures crosses"):
         border_normals(flat, x, flat(x).argmax(1))
     with pytest.raises(ValueError, match="rows of length 1"):
         spectrum(torch.ones(2, 3))

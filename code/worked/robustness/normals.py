@@ -1,39 +1,39 @@
 """Normals of a classifier's borders near many pictures, and how much of them lies in few directions."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from worked.robustness.deepfool import deepfool
+from worked.robustness.universal import answers
 
 OVERSHOOT = 0.02
 
 
 def border_normals(
     model: nn.Module, x: Float[Tensor, "n c h w"], label: Int[Tensor, " n"], *, steps: int = 50
-) -> tuple[Float[Tensor, "n d"], Float[Tensor, " n"]]:
+) -> tuple[Float[Tensor, "m d"], Float[Tensor, " m"], Bool[Tensor, " n"]]:
     r"""Unit vectors along DeepFool's way from each picture to its border, and the way's Euclidean length.
 
     .. math:: n_i = r_i / \|r_i\|_2, \qquad \rho_i = \|r_i\|_2 / (1 + \text{overshoot})
 
-    Nothing is clipped; DeepFool's own overshoot of 0.02 is taken off the length again.
+    Nothing is clipped; DeepFool's own overshoot of 0.02 is taken off the length again. A picture that is not
+    led across the border in `steps` steps is left out; the third result is True for those that are kept.
 
     Known value: for affine scores of two classes every n_i is (w_1 - w_0) / ||w_1 - w_0|| up to its sign, and
     rho_i = |f_1 - f_0| / ||w_1 - w_0||.
-    Raises ValueError if a picture does not have its label, or is not led across the border in `steps` steps.
+    Raises ValueError if a picture does not have its label, or if no picture is led across.
     Source: Moosavi-Dezfooli et al. 2017, arXiv:1610.08401, its matrix of normals.
     """
+    if wrong := (answers(model, x) != label).sum().item():
+        raise ValueError(f"want pictures that the model calls by their label; {wrong} of {len(x)} are not")
     found = deepfool(model, x, label, steps=steps, overshoot=OVERSHOOT, clip=False)
-    r = (found - x).flatten(1)  # (n, d)
-    rho = r.norm(dim=1)
-    with torch.no_grad():
-        stuck = (model(found).argmax(1) == label).sum().item()
-    if stuck or not (rho > 0).all():
-        raise ValueError(
-            f"want pictures with their label that cross a border in {steps} steps; "
-            f"{(rho == 0).sum().item()} do not have the label, {stuck} do not cross"
-        )
-    return r / rho[:, None], rho / (1 + OVERSHOOT)
+    crossed = answers(model, found) != label
+    if not crossed.any():
+        raise ValueError(f"none of {len(x)} pictures crosses a border in {steps} steps")
+    r = (found - x)[crossed].flatten(1)  # (m, d)
+    length = r.norm(dim=1)
+    return r / length[:, None], length / (1 + OVERSHOOT), crossed
 
 
 def spectrum(normals: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " r"], Float[Tensor, "r d"]]:
