@@ -78,7 +78,7 @@ class SelfAttention(nn.Module):
     The rows of ``qkv`` are all heads' queries, then all keys, then all values. Returns the output and the
     weights of every head. Raises ValueError unless the heads divide the d features.
     Source: Vaswani et al. 2017, arXiv:1706.03762, sec. 3.2.2.
-    Taught in: attention/multi-head, sec-multi-check.
+    Taught in: attention/multi-head, prop-multi-sum.
     """
 
     def __init__(self, d: int, heads: int) -> None:
