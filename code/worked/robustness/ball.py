@@ -135,7 +135,7 @@ def random_start(
 
     linf: every pixel uniform in [-epsilon, epsilon]. l2: a uniform direction, and a radius uniform in
     [0, epsilon]; that is not uniform in the ball, whose volume lies near its surface. Both draw their numbers
-    in the order of torchattacks, so equal seeds give equal starts. The generator's device may differ from x's.
+    in the order of torchattacks, so equal seeds give equal starts, whatever the device of x.
 
     Known value: epsilon 0 gives 0. Raises ValueError on another norm or a bad epsilon.
     Source: Madry et al. 2018, arXiv:1706.06083 (linf); torchattacks 3.5.1 (l2).
