@@ -58,7 +58,7 @@ def taught(
                 yield x[rows], y[rows]
 
     parameters = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.98))
+    optimizer = torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.98), fused=True)
 
     def loss(b: tuple[Tensor, Tensor]) -> Tensor:
         return F.binary_cross_entropy_with_logits(network(b[0])[0], b[1])
