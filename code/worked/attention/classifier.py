@@ -104,7 +104,7 @@ def train(
         return answer_loss(before_loss(logits), pictures.answers[chosen].to(device), pictures.sizes)
 
     learnt = [p for p in net.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(learnt, lr=rate, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(learnt, lr=rate, weight_decay=0.01, fused=True)
     net.train()
     history = fit(loss, batches(), optimizer, steps=steps, schedule=warmup_cosine(steps, steps // 10))
     net.eval()

@@ -14,7 +14,8 @@ def rollout(attention: Sequence[Float[Tensor, "b heads n n"]], keep: float = 0.5
               \bar A_l = \text{keep} \cdot I + (1 - \text{keep})\,\frac1H\sum_h A_{lh}
 
     A_lh: weights of head h in block l, row i for token i; ``attention`` begins with the first block. ``keep``
-    stands for the residual connection. The last block stands on the left. Row 0, without its column 0, is the class token's map over the patches.
+    stands for the residual connection. The last block stands on the left. Row 0, without its column 0, is the
+    class token's map over the patches.
 
     Known value: one block that attends evenly, n = 2, keep 1/2, gives rows (3/4, 1/4) and (1/4, 3/4).
     Raises ValueError unless 0 <= keep <= 1, or if there is no block.
