@@ -79,7 +79,7 @@ def test_patch_net_by_hand(x):
     score, seen = network(x)
     assert_close(score, 4 * t.mean(1) @ network.head + network.bias)
     assert_close(seen["evidence"].sum((1, 2)) + network.bias, score)
-    assert_close(seen["attention"].sum(-1), torch.ones(3, 4, 36, dtype=torch.float64))
+    assert_close(seen["attention"].sum(-1), torch.ones(3, 2, 36, dtype=torch.float64))
 
 
 def test_only_positions_see_the_order_of_patches(x, rng):

@@ -87,7 +87,7 @@ class PatchNet(nn.Module):
         size: int = 36,
         patch: int = 6,
         width: int = 32,
-        heads: int = 4,
+        heads: int = 2,
         positions: float | None = 1.0,
     ) -> None:
         super().__init__()
