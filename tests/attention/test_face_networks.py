@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
-from worked.attention.face_networks import PatchNet, WindowNet
+from worked.attention.face_networks import PatchNet, UsualNet, WindowNet
 
 
 def drawn(make, seed=0):
@@ -52,6 +52,41 @@ def test_window_net_by_hand(pooled, x):
     assert_close(seen["evidence"].sum((1, 2)) + network.bias, score)
 
 
+def test_usual_net_by_hand(x):
+    network = drawn(UsualNet)
+    assert sum(p.numel() for p in network.parameters()) == 2097
+    z = x
+    for layer in (network.first, network.second):
+        z = F.conv2d(F.pad(z, (1, 1, 1, 1)), layer.weight, layer.bias)
+        z = z.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).amax((3, 5)).relu()  # largest of 2 x 2
+    score, seen = network(x)
+    assert_close(score, 36 * z.mean((2, 3)) @ network.head[:, 0, 0] + network.bias)
+    assert_close(seen["evidence"].sum((1, 2)) + network.bias, score)
+
+
+def test_usual_net_sees_ten_pixels_every_four():
+    network = drawn(UsualNet)
+    hit = set()
+    for column in range(36):  # which thirds of the picture a bright column of pixels reaches
+        x = torch.zeros(1, 3, 36, 36, dtype=torch.float64)
+        x[..., column] = 1e3
+        moved = (network(x)[1]["evidence"] - network(torch.zeros_like(x))[1]["evidence"]).abs() > 1e-9
+        hit.add((column, *moved[0].any(0).tolist()))
+    # the last map's places 0..8 read columns 4 i - 3 to 4 i + 6; thirds are places 0-2, 3-5, 6-8
+    assert hit == {(c, c <= 14, 9 <= c <= 26, c >= 21) for c in range(36)}
+
+
+def test_a_bias_forbids_patches(x):
+    network = drawn(PatchNet)
+    bias = torch.zeros(36, dtype=torch.float64)
+    bias[7] = -torch.inf
+    weights = network.judge(network.tokens(x), bias)[1]["attention"]
+    assert (weights[..., 7] == 0).all()
+    left = network(x)[1]["attention"].clone()
+    left[..., 7] = 0
+    assert_close(weights, left / left.sum(-1, keepdim=True))
+
+
 def test_evidence_is_that_of_its_cell(x):
     for network in (drawn(WindowNet), drawn(lambda: WindowNet(pooled=False))):
         changed = x.clone()
@@ -93,7 +128,12 @@ def test_only_positions_see_the_order_of_patches(x, rng):
 
 
 def test_gradients_reach_every_parameter(x):
-    for network in (drawn(WindowNet), drawn(lambda: WindowNet(pooled=False)), drawn(PatchNet)):
+    for network in (
+        drawn(WindowNet),
+        drawn(lambda: WindowNet(pooled=False)),
+        drawn(UsualNet),
+        drawn(PatchNet),
+    ):
         network.requires_grad_(True)
         (network(x)[0] ** 2).sum().backward()
         for name, p in network.named_parameters():
@@ -106,5 +146,7 @@ def test_rejects():
         WindowNet(size=30)
     with pytest.raises(ValueError, match="dilation=0"):
         WindowNet(dilation=0)
+    with pytest.raises(ValueError, match="12 divides"):
+        UsualNet()(torch.zeros(1, 3, 32, 36))
     with pytest.raises(ValueError, match="patches of 8"):
         PatchNet(patch=8)

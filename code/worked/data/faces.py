@@ -58,7 +58,8 @@ def faces(n: int, *, kind: str, rng: torch.Generator, size: int = 36, noise: flo
     - "turned": every part in its slot, turned by 90 to 270 degrees, each by its own angle.
 
     A generator in the same state draws the same people for every kind: a moved face is a face with the
-    contents of its boxes exchanged, pixel by pixel, before independent normal noise is added to each pixel.
+    contents of its boxes exchanged, pixel by pixel, before normal noise is added, independent from pixel to
+    pixel of one picture. Then the noise is the same too, at every place, in all kinds.
 
     Known value: at size 36 a box is 6 x 6 pixels, two boxes are at least 6 apart (also around the edges),
     and the four slots hold the things 0 0 1 2 in a face.
