@@ -12,8 +12,11 @@ def glue(name: str, value: Any) -> None:
 
     While the press builds the site the value is stored unseen, in the format that MyST-NB's
     ``{glue:text}`` and ``{glue:figure}`` read, and shows where the text puts it. A notebook has no such
-    place: there a figure is shown under its cell, and a number or a text not at all.
+    place: there a figure is shown under its cell, and a number or a text not at all. A tensor or an array
+    of one element counts as its number: the text can format that.
     """
+    if hasattr(value, "item"):
+        value = value.item()
     shell = get_ipython()
     if shell is None:
         return
