@@ -3,7 +3,7 @@ import torch
 from robustness.models import network
 from torch import nn
 from torch.testing import assert_close
-from worked.robustness.attack import margin_loss
+from worked.robustness.attack import cross_entropy, margin_loss, pgd
 from worked.robustness.ball import length
 from worked.robustness.gradient_free import square_search
 from worked.robustness.masking import (
@@ -12,6 +12,8 @@ from worked.robustness.masking import (
     accuracy_of,
     alarms,
     flat_share,
+    right_so_far,
+    still_right,
     surviving,
     under_attack,
 )
@@ -73,12 +75,62 @@ def test_a_mask_raises_alarms_and_an_honest_model_none(rng):
     for model, want in (
         (Leaning(), []),
         (Quantised(Leaning(), 2), ["transfer", "square", "everything", "flat"]),
-        (Saturated(Leaning(), 1e6), ["margin", "flat"]),
+        (Saturated(Leaning(), 1e6), ["transfer", "square", "everything", "flat"]),
     ):
         left = under_attack(model, x, y, epsilon=0.1, surrogate=Leaning(), rng=rng, steps=4, queries=60)
         raised = alarms(left, flat_share(model, x, y))
         assert raised == want or set(want) <= set(raised), (type(model).__name__, left, raised)
-        assert left["clean"] >= left["pgd"]
+        assert left["clean"] >= left["pgd"] >= left["all"]
+        assert left["all"] <= min(left[name] for name in ("margin", "restarts", "transfer", "square"))
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_right_so_far_counts_every_point_on_the_way(norm, rng):
+    model, x = network(rng, 1, 6), torch.rand(8, 1, 6, 6, generator=rng, dtype=torch.float64)
+    y, walk = model(x).argmax(1), {"epsilon": 0.3, "step": 0.1, "norm": norm}
+    for loss in (cross_entropy, margin_loss):
+        right = right_so_far(model, x, y, steps=5, loss=loss, **walk)
+        want, still = [], torch.ones(8, dtype=torch.bool)
+        for k in range(6):
+            z = pgd(model, x, y, steps=k, keep="last", loss=loss, **walk) if k else x
+            still = still & (model(z).argmax(1) == y)
+            want.append(still)
+        assert torch.equal(right, torch.stack(want))
+    best = pgd(model, x, y, steps=5, loss=margin_loss, **walk)  # the largest margin: misnamed if any is
+    assert torch.equal(right[-1], model(best).argmax(1) == y)
+    assert right[0].all()
+    assert not right[-1].all()
+
+
+def test_right_so_far_keeps_a_miss_that_the_largest_loss_forgets():
+    class Table(nn.Module):
+        """Probabilities (0.9, 0.1, 0) at 0, (0.45, 0.55, 0) at 0.5, (0.34, 0.33, 0.33) at 1."""
+
+        def forward(self, x):
+            points = torch.tensor([[0.9, 0.1, 1e-9], [0.45, 0.55, 1e-9], [0.34, 0.33, 0.33]])
+            low = (2 * x).floor().clamp(0, 1).long()[:, 0]
+            return torch.lerp(points[low], points[low + 1], 2 * x - low[:, None]).log()
+
+    x, y, walk = torch.zeros(1, 1), torch.tensor([0]), {"epsilon": 1.0, "step": 0.5, "steps": 2}
+    assert accuracy_of(Table(), pgd(Table(), x, y, **walk), y) == 1
+    assert right_so_far(Table(), x, y, **walk).tolist() == [[True], [False], [False]]
+
+
+def test_still_right_is_the_worst_of_all_aims(rng):
+    model, x = network(rng, 1, 6), torch.rand(20, 1, 6, 6, generator=rng, dtype=torch.float64)
+    y, walk = model(x).argmax(1), {"epsilon": 0.15, "step": 0.05, "steps": 4}
+    want = [right_so_far(model, x, y, loss=loss, **walk)[-1] for loss in (cross_entropy, margin_loss)]
+    for shift in (1, 2, 3):
+        aim = (y + shift) % 4
+
+        def toward(logits, named, aim=aim):
+            return (logits.gather(1, aim[:, None]) - logits.gather(1, named[:, None]))[:, 0]
+
+        want.append(right_so_far(model, x, y, loss=toward, **walk)[-1])
+    right = still_right(model, x, y, **walk)
+    assert torch.equal(right, torch.stack(want).all(0))
+    assert 0 < right.sum() < want[0].sum()
+    assert still_right(Sure(), x.float(), torch.zeros(20).long(), **walk).all()
 
 
 def test_alarms_one_by_one():
@@ -86,7 +138,8 @@ def test_alarms_one_by_one():
         ("fgsm", "pgd", "margin", "restarts", "transfer", "square"), 0.5
     )
     assert alarms(good, 0.0) == []
-    for name in ("fgsm", "margin", "restarts", "transfer", "square"):
+    assert alarms({**good, "margin": 0.1, "restarts": 0.1}, 0.0) == []  # stronger attacks, no sign of a mask
+    for name in ("fgsm", "transfer", "square"):
         assert alarms({**good, name: 0.4}, 0.0) == [name]
         assert alarms({**good, name: 0.6}, 0.0) == []
     assert alarms({**good, "everything": 0.3}, 0.0) == ["everything"]

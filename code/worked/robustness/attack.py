@@ -82,7 +82,7 @@ def pgd(
     torch.channels_last makes convolutions on a CPU faster, sums in another order (so that float32 signs of
     tiny gradients may differ), and does not suit models that call .view on feature maps.
 
-    Known value: steps = 1, step = epsilon without start is FGSM.
+    Known value: steps = 1, step = epsilon and keep = "last", without start, is FGSM.
     Raises ValueError for an unknown norm or keep, a bad epsilon, step <= 0, steps < 1, or pixels outside
     [0, 1]. Source: Madry et al. 2018, arXiv:1706.06083. Taught in: robustness/attacks, alg-attack-pgd.
     """
