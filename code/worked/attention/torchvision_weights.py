@@ -28,7 +28,7 @@ def from_torchvision(state: Mapping[str, Float[Tensor, "..."]]) -> dict[str, Flo
     Tensors are shared, not copied; `load_state_dict` copies.
     Known value: vit_b_16 has 152 tensors, two of them the classifier's; 150 come back.
     Raises ValueError on a name that no vision transformer of torchvision has.
-    Taught in: attention/vit, thm-vit-embedding.
+    Taught in: attention/vit, thm-vit-class.
     """
     out = {}
     for name, tensor in state.items():
