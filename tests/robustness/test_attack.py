@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from robustness.models import TOLERANCE, ModeSensitive, library, network, state
 from torch import nn
 from torch.testing import assert_close
-from worked.robustness.attack import cross_entropy, fgsm, input_gradient, margin_loss, pgd, strongest
+from worked.robustness.attack import cross_entropy, fgsm, input_gradient, margin_loss, pgd
 from worked.robustness.ball import NORMS, length, random_start
 
 F64 = torch.float64
@@ -118,7 +118,7 @@ def test_a_picture_is_attacked_alike_in_any_batch(seed, norm):
 
 @pytest.mark.parametrize("fail", [False, True])
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("attack", ["fgsm", "best", "last", "strongest"])
+@pytest.mark.parametrize("attack", ["fgsm", "best", "last"])
 def test_model_is_left_as_found_also_when_it_raises(attack, training, fail, rng):
     model = ModeSensitive(rng, fail_after=2 if fail else None)
     model.train(training)
@@ -132,13 +132,12 @@ def test_model_is_left_as_found_also_when_it_raises(attack, training, fail, rng)
         "fgsm": lambda: fgsm(model, x, y, epsilon=0.1, keep="best"),
         "best": lambda: pgd(model, x, y, epsilon=0.1, step=0.05, steps=3),
         "last": lambda: pgd(model, x, y, epsilon=0.1, step=0.05, steps=3, keep="last"),
-        "strongest": lambda: strongest(model, [x, x, x], y),
     }[attack]
     if fail and attack != "fgsm":
         with pytest.raises(RuntimeError, match="no more"):
             run()
     elif not fail:
-        assert not run().requires_grad or attack == "strongest"
+        assert not run().requires_grad
     assert state(model) == before
     assert x.grad is None
     assert x.requires_grad
@@ -191,15 +190,6 @@ def test_margin_is_positive_just_where_the_answer_is_wrong(rng):
     assert ((margin_loss(logits, y) > 0) == (logits.argmax(1) != y)).all()
     assert margin_loss(torch.tensor([[1.0, 3, 0]]), torch.tensor([0])).item() == 2
     assert_close(cross_entropy(torch.zeros(1, 8), torch.tensor([3])), torch.tensor([8.0]).log())
-
-
-def test_strongest_takes_each_pictures_own():
-    module = nn.Identity()
-    a, b = torch.tensor([[0.0, 1.0], [3.0, 0.0]]), torch.tensor([[0.0, 2.0], [2.0, 1.0]])
-    got = strongest(module, [a, b], torch.tensor([0, 1]))
-    assert_close(got, torch.stack([b[0], a[1]]))
-    with pytest.raises(ValueError, match="got none"):
-        strongest(module, [], torch.tensor([0]))
 
 
 def test_layouts_agree(rng):

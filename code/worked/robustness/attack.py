@@ -4,7 +4,7 @@ Pixels lie in [0, 1], and every example has its own loss, budget and answer: not
 the batch. Models are evaluated in eval mode and left as found: parameters, buffers, modes, and every .grad.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -139,23 +139,3 @@ def fgsm(
     """
     step = epsilon if epsilon else 1.0  # a step of any length is projected back to nothing
     return pgd(model, x, y, epsilon=epsilon, step=step, steps=1, norm=norm, loss=loss, keep=keep)
-
-
-@torch.no_grad()
-def strongest(
-    model: nn.Module,
-    candidates: Sequence[Float[Tensor, "n *dims"]],
-    y: Int[Tensor, " n"],
-    loss: Loss = margin_loss,
-) -> Float[Tensor, "n *dims"]:
-    """For each example the candidate with the highest loss, the earliest of equals.
-
-    Known value: of one candidate, that one. Raises ValueError without candidates.
-    """
-    if not candidates:
-        raise ValueError("want at least one candidate, got none")
-    best, highest = candidates[0], None
-    with left_as_found(model):
-        for z in candidates:
-            best, highest = _better(best, highest, z, loss(model(z), y))
-    return best
