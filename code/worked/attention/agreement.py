@@ -2,6 +2,7 @@
 
 import torch
 from jaxtyping import Float, Float64
+from scipy.stats import rankdata
 from torch import Tensor
 
 
@@ -10,9 +11,7 @@ def ranks(x: Float[Tensor, "b p"]) -> Float64[Tensor, "b p"]:
 
     Known value: (5, 7, 7) has the ranks 1, 2.5, 2.5.
     """
-    above = (x[:, :, None] > x[:, None, :]).sum(2, dtype=torch.float64)
-    equal = (x[:, :, None] == x[:, None, :]).sum(2, dtype=torch.float64)  # itself included
-    return above + (equal + 1) / 2
+    return torch.from_numpy(rankdata(x.detach().cpu().numpy(), axis=1))
 
 
 def rank_correlation(a: Float[Tensor, "b p"], b: Float[Tensor, "b p"]) -> Float64[Tensor, " b"]:
