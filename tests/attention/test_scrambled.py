@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 from worked.attention.face_networks import WindowNet
-from worked.attention.scrambled import LESSONS, called_face, centred, exam, lesson, taught
+from worked.attention.scrambled import LESSONS, centred, exam, lesson, taught
 from worked.data.faces import KINDS
 
 
@@ -37,12 +37,6 @@ def test_an_exam_shows_the_same_people():
     skin = {kind: x[:, :, 0, 0] for kind, x in a.items()}  # a corner is bare
     assert (skin["face"] - skin["moved"]).abs().max() < 0.5
     assert not torch.equal(a["face"], a["moved"])
-
-
-def test_called_face_counts_scores_above_zero(rng):
-    pictures = exam(4, rng=rng)
-    assert set(called_face(Says(1.0), pictures).values()) == {1.0}
-    assert set(called_face(Says(0.0), pictures).values()) == {0.0}
 
 
 def test_teaching_lowers_the_loss_and_leaves_frozen_weights(rng):

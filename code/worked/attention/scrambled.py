@@ -1,6 +1,6 @@
-"""The trial of the scrambled face: two lessons, one way to teach, and who is called a face afterwards."""
+"""The trial of the scrambled face: two lessons, one way to teach, and the exam."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -74,9 +74,3 @@ def exam(n: int, *, rng: torch.Generator, size: int = 36) -> dict[str, Float[Ten
         rng.set_state(state)
         out[kind] = centred(faces(n, kind=kind, rng=rng, size=size).images)
     return out
-
-
-@torch.no_grad()
-def called_face(network: nn.Module, pictures: Mapping[str, Float[Tensor, "n 3 h w"]]) -> dict[str, float]:
-    """The share of each kind whose score is above 0. Known value: a score of 1 for all gives 1 everywhere."""
-    return {kind: (network(x)[0] > 0).double().mean().item() for kind, x in pictures.items()}

@@ -31,24 +31,6 @@ def against_fgsm(epsilon: float, ramp: float = 0.3) -> Perturb:
     return perturb
 
 
-def against_random_fgsm(
-    epsilon: float, rng: torch.Generator, ramp: float = 0.3, reach: float = 1.25
-) -> Perturb:
-    """One step of reach * epsilon from a random start in the ball, projected back.
-
-    Source: Wong, Rice & Kolter 2020, arXiv:2001.03994, where reach = 1.25.
-    """
-
-    def perturb(model: nn.Module, x: Tensor, y: Tensor, progress: float) -> Tensor:
-        now = grown(epsilon, progress, ramp)
-        if now == 0:
-            return x
-        start = random_start(x, now, "linf", rng)
-        return pgd(model, x, y, epsilon=now, step=reach * now, steps=1, start=start, keep="last")
-
-    return perturb
-
-
 def against_pgd(
     epsilon: float, steps: int, rng: torch.Generator, ramp: float = 0.3, norm: str = "linf"
 ) -> Perturb:
