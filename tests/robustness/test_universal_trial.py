@@ -1,7 +1,8 @@
 import pytest
 import torch
 from worked.metrics import accuracy
-from worked.robustness.universal_trial import KINDS, learn, network
+from worked.robustness.classifier import train
+from worked.robustness.universal_trial import KINDS, network
 
 
 def test_parameters_by_hand(rng):
@@ -23,7 +24,7 @@ def test_learns_and_equal_seeds_give_equal_networks(kind):
         rng = torch.Generator().manual_seed(0)
         x, y = torch.rand(200, 3, 6, 6, generator=rng), torch.randint(3, (200,), generator=rng)
         x[torch.arange(200), y] += 1  # the label is a colour
-        net = learn(network(kind, 6, rng=rng, width=4), x, y, rng=rng, steps=60, rate=1e-2)
+        net = train(network(kind, 6, rng=rng, width=4), x, y, rng=rng, steps=60, rate=1e-2, warmup=0)
         assert not net.training
         return net(x).detach(), y
 
@@ -38,4 +39,4 @@ def test_rejects(rng):
         with pytest.raises(ValueError, match="need a kind"):
             network(kind, side, rng=rng, width=width)
     with pytest.raises(ValueError, match="2 pictures and 1 labels"):
-        learn(network("perceptron", 4, rng=rng), torch.rand(2, 3, 4, 4), torch.tensor([0]), rng=rng, steps=1)
+        train(network("perceptron", 4, rng=rng), torch.rand(2, 3, 4, 4), torch.tensor([0]), rng=rng, steps=1)

@@ -94,9 +94,12 @@ def train(
     steps: int = 400,
     batch: int = 64,
     rate: float = 1e-2,
+    warmup: int = 30,
     perturb: Perturb | None = None,
 ) -> nn.Module:
-    """Adam on the cross-entropy of random batches, the rate falling to 0; returns the model in eval mode.
+    """Adam on the cross-entropy of random batches, the rate rising for `warmup` steps, then falling to 0.
+
+    Returns the model in eval mode.
 
     perturb(model, x, y, progress), if given, replaces each batch before the step; progress runs from 0 to 1
     and lets a budget grow. This is how adversarial training enters.
@@ -122,5 +125,5 @@ def train(
         return F.cross_entropy(model(seen), named)
 
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)
-    fit(loss, draw(), optimizer, steps=steps, schedule=warmup_cosine(steps, min(30, steps - 1)))
+    fit(loss, draw(), optimizer, steps=steps, schedule=warmup_cosine(steps, min(warmup, steps - 1)))
     return model.eval()

@@ -1,14 +1,9 @@
-"""The two kinds of networks on which robustness/universal searches, and how they learn."""
-
-from collections.abc import Iterator
+"""The two kinds of networks on which robustness/universal searches."""
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch import nn
 
 from worked.robustness.classifier import CLASSES, redraw
-from worked.training import fit, warmup_cosine
 
 KINDS = ("convolutional", "perceptron")
 
@@ -47,37 +42,4 @@ def network(kind: str, side: int, *, rng: torch.Generator, width: int = 16) -> n
             nn.Linear(8 * width, CLASSES),
         )
     redraw(net, rng)
-    return net.eval()
-
-
-def learn(
-    net: nn.Sequential,
-    x: Float[Tensor, "n 3 h w"],
-    y: Int[Tensor, " n"],
-    *,
-    rng: torch.Generator,
-    steps: int,
-    batch: int = 64,
-    rate: float = 2e-3,
-) -> nn.Sequential:
-    """Adam on the cross-entropy of random batches, the rate falling to 0; the network itself, in eval mode.
-
-    Raises ValueError if x and y differ in length.
-    """
-    if len(x) != len(y):
-        raise ValueError(f"want a label for every picture, got {len(x)} pictures and {len(y)} labels")
-
-    def batches() -> Iterator[tuple[Tensor, Tensor]]:
-        while True:
-            some = torch.randint(len(x), (batch,), generator=rng).to(x.device)
-            yield x[some], y[some]
-
-    optimizer = torch.optim.Adam(net.train().parameters(), lr=rate)
-    fit(
-        lambda drawn: cross_entropy(net(drawn[0]), drawn[1]),
-        batches(),
-        optimizer,
-        steps=steps,
-        schedule=warmup_cosine(steps),
-    )
     return net.eval()
